@@ -1,1 +1,40 @@
-//! placeholder
+//! A broker that speaks the Apache Kafka protocol, in one process, for learning and for tests.
+//!
+//! It keeps its records in memory, listens on loopback and starts in milliseconds, so that a lesson or a test needs
+//! neither Docker nor a JVM. Clients cannot tell it from Apache Kafka by what they see: one conformance suite runs
+//! against both.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), embedded_broker::StartError> {
+//! let broker = embedded_broker::Broker::builder()
+//!     .listen("127.0.0.1:0")
+//!     .start()
+//!     .await?;
+//! // Any Kafka client connects here; the broker stops when the handle is dropped.
+//! assert!(broker.bootstrap_servers().starts_with("127.0.0.1:"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a request travels
+//! `net` reads a frame and writes the answer, `api` decodes it and asks [`State`](state) (one owner, one lock, no
+//! `.await` inside), which keeps topics in `log` and members in `group`.
+
+mod api;
+mod broker;
+mod clock;
+mod cluster;
+mod error;
+mod group;
+mod log;
+mod net;
+mod probe;
+mod settings;
+mod state;
+mod timers;
+mod topic;
+
+pub use broker::{Broker, Builder};
+pub use error::StartError;
+pub use probe::{ProbeError, probe};

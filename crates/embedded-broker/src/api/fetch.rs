@@ -1,0 +1,186 @@
+//! **Fetch**, key 1, versions 4-16.
+//!
+//! Reads whole batches from partitions, from the batch that holds the offset on; clients skip what comes before it. Waits
+//! up to `max_wait_ms` until `min_bytes` are there: a parked fetch is woken by the append, not by a clock.
+//!
+//! - `max_bytes` is soft: the first batch is returned whole, so that a large one cannot stop a consumer (KIP-74).
+//! - The first partition of one fetch is the last of the next, so that a busy one does not starve the others.
+//! - Fetch sessions (KIP-227) are not kept: every answer says session 0, which is how a broker declines one.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse};
+use tokio::sync::Notify;
+
+use super::{Api, Context, Outcome};
+use crate::clock::millis;
+use crate::state::State;
+
+/// `isolation_level` of a consumer that reads only what is committed.
+const READ_COMMITTED: i8 = 1;
+/// From this version on topics are named by id (KIP-516).
+const FIRST_VERSION_WITH_IDS: i16 = 13;
+/// `session_epoch` of a fetch that wants no session, and of one that would start one.
+const NO_SESSION: i32 = -1;
+const NEW_SESSION: i32 = 0;
+
+pub(super) struct Fetch;
+
+impl Api for Fetch {
+    const KEY: ApiKey = ApiKey::Fetch;
+    const VERSIONS: RangeInclusive<i16> = 4..=16;
+    type Request = FetchRequest;
+    type Response = FetchResponse;
+
+    fn handle(
+        state: &mut State,
+        cx: &Context,
+        request: &mut FetchRequest,
+    ) -> Outcome<FetchResponse> {
+        if request.session_epoch != NO_SESSION && request.session_epoch != NEW_SESSION {
+            let error = ResponseError::FetchSessionIdNotFound.code();
+            return Outcome::Reply(FetchResponse::default().with_error_code(error));
+        }
+        let deadline = cx.arrived + millis(request.max_wait_ms);
+        let gathered = gather(state, cx, request);
+        let enough = gathered.bytes >= usize::try_from(request.min_bytes).unwrap_or(0);
+        if enough || gathered.has_error || cx.now.instant >= deadline || cx.hurry.is_asked() {
+            return Outcome::Reply(FetchResponse::default().with_responses(gathered.topics));
+        }
+        Outcome::Wait {
+            wakeup: park(state, cx, request),
+            deadline,
+        }
+    }
+}
+
+/// What a fetch finds at one moment.
+struct Gathered {
+    topics: Vec<FetchableTopicResponse>,
+    bytes: usize,
+    has_error: bool,
+}
+
+fn gather(state: &mut State, cx: &Context, request: &FetchRequest) -> Gathered {
+    let mut budget = usize::try_from(request.max_bytes).unwrap_or(0);
+    let mut gathered = Gathered {
+        topics: Vec::with_capacity(request.topics.len()),
+        bytes: 0,
+        has_error: false,
+    };
+    for topic in &request.topics {
+        let name = if cx.version >= FIRST_VERSION_WITH_IDS {
+            state
+                .topics
+                .name_of(topic.topic_id)
+                .map(str::to_owned)
+                .ok_or(ResponseError::UnknownTopicId)
+        } else {
+            Ok(topic.topic.to_string())
+        };
+        let partitions = topic.partitions.iter().map(|asked| {
+            let result = name.as_ref().map_err(|error| *error);
+            let data = result.and_then(|name| {
+                read(
+                    state,
+                    cx,
+                    name,
+                    asked,
+                    request.isolation_level,
+                    budget,
+                    gathered.bytes == 0,
+                )
+            });
+            match data {
+                Ok(data) => {
+                    let length = data.records.as_ref().map_or(0, Bytes::len);
+                    gathered.bytes += length;
+                    budget = budget.saturating_sub(length);
+                    data
+                }
+                Err(error) => {
+                    gathered.has_error = true;
+                    empty(asked.partition)
+                        .with_error_code(error.code())
+                        .with_high_watermark(-1)
+                }
+            }
+        });
+        let partitions = partitions.collect();
+        let answer = FetchableTopicResponse::default()
+            .with_topic(topic.topic.clone())
+            .with_topic_id(topic.topic_id);
+        gathered.topics.push(answer.with_partitions(partitions));
+    }
+    gathered
+}
+
+/// Reads one partition. `first` says that nothing was found yet, so one batch is returned whatever its size.
+fn read(
+    state: &mut State,
+    cx: &Context,
+    topic: &str,
+    asked: &FetchPartition,
+    isolation_level: i8,
+    budget: usize,
+    first: bool,
+) -> Result<PartitionData, ResponseError> {
+    let partition = state.topics.led_by(cx.node_id, topic, asked.partition)?;
+    partition.check_leader_epoch(asked.current_leader_epoch)?;
+    let log = &partition.log;
+    let end = if isolation_level == READ_COMMITTED {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
+    };
+    let max_bytes = usize::try_from(asked.partition_max_bytes)
+        .unwrap_or(0)
+        .min(budget);
+    let records = log.read(asked.fetch_offset, end, max_bytes)?;
+    // Without the soft limit a partition whose first batch is too large waits for its turn to be the first.
+    let records = if first || records.len() <= max_bytes {
+        records
+    } else {
+        Bytes::new()
+    };
+    Ok(empty(asked.partition)
+        .with_high_watermark(log.high_watermark())
+        .with_last_stable_offset(log.last_stable_offset())
+        .with_log_start_offset(log.start_offset())
+        .with_records(Some(records)))
+}
+
+/// An answer without records. They are empty and never null: librdkafka refuses a length of -1.
+fn empty(partition: i32) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(partition)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_aborted_transactions(None)
+        .with_preferred_read_replica(BrokerId(-1))
+        .with_records(Some(Bytes::new()))
+}
+
+/// Has every partition that was asked for wake the fetch.
+fn park(state: &mut State, cx: &Context, request: &FetchRequest) -> Arc<Notify> {
+    let wakeup = Arc::new(Notify::new());
+    for topic in &request.topics {
+        let name = if cx.version >= FIRST_VERSION_WITH_IDS {
+            state.topics.name_of(topic.topic_id).map(str::to_owned)
+        } else {
+            Some(topic.topic.to_string())
+        };
+        let Some(name) = name else { continue };
+        for asked in &topic.partitions {
+            if let Ok(partition) = state.topics.led_by(cx.node_id, &name, asked.partition) {
+                partition.wait(&wakeup);
+            }
+        }
+    }
+    wakeup
+}

@@ -1,0 +1,94 @@
+//! **ListOffsets**, key 2, versions 1-8.
+//!
+//! Finds an offset by time: the first record that is at least as young as the timestamp, looked up inside its batch. A few
+//! negative timestamps have a meaning of their own.
+
+use std::ops::RangeInclusive;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, ListOffsetsResponse};
+
+use super::{Api, Context, Outcome};
+use crate::state::State;
+
+/// The end of the log.
+const LATEST: i64 = -1;
+/// The start of the log.
+const EARLIEST: i64 = -2;
+/// The record with the largest timestamp (KIP-734).
+const MAX_TIMESTAMP: i64 = -3;
+/// The start of what is not in remote storage, which is the start of the log (KIP-405).
+const EARLIEST_LOCAL: i64 = -4;
+/// `isolation_level` of a consumer that reads only what is committed.
+const READ_COMMITTED: i8 = 1;
+
+pub(super) struct ListOffsets;
+
+impl Api for ListOffsets {
+    const KEY: ApiKey = ApiKey::ListOffsets;
+    const VERSIONS: RangeInclusive<i16> = 1..=8;
+    type Request = ListOffsetsRequest;
+    type Response = ListOffsetsResponse;
+
+    fn handle(
+        state: &mut State,
+        cx: &Context,
+        request: &mut ListOffsetsRequest,
+    ) -> Outcome<ListOffsetsResponse> {
+        let committed_only = request.isolation_level == READ_COMMITTED;
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|asked| {
+                let answer = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(asked.partition_index);
+                match find(state, cx, &topic.name, asked, committed_only) {
+                    Ok((offset, timestamp, leader_epoch)) => answer
+                        .with_offset(offset)
+                        .with_timestamp(timestamp)
+                        .with_leader_epoch(leader_epoch),
+                    Err(error) => answer
+                        .with_error_code(error.code())
+                        .with_offset(-1)
+                        .with_timestamp(-1),
+                }
+            });
+            ListOffsetsTopicResponse::default()
+                .with_partitions(partitions.collect())
+                .with_name(topic.name.clone())
+        });
+        let topics = topics.collect();
+        Outcome::Reply(ListOffsetsResponse::default().with_topics(topics))
+    }
+}
+
+/// Offset, timestamp and leader epoch; -1 each where no record is young enough.
+fn find(
+    state: &mut State,
+    cx: &Context,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    committed_only: bool,
+) -> Result<(i64, i64, i32), ResponseError> {
+    let partition = state
+        .topics
+        .led_by(cx.node_id, topic, asked.partition_index)?;
+    partition.check_leader_epoch(asked.current_leader_epoch)?;
+    let log = &partition.log;
+    let end = if committed_only {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
+    };
+    let found = match asked.timestamp {
+        LATEST => return Ok((end, -1, partition.leader_epoch)),
+        EARLIEST | EARLIEST_LOCAL => return Ok((log.start_offset(), -1, partition.leader_epoch)),
+        MAX_TIMESTAMP => log.find_latest_time(),
+        time => log.find_by_time(time, end),
+    };
+    Ok(found.map_or((-1, -1, -1), |found| {
+        (found.offset, found.timestamp, found.leader_epoch)
+    }))
+}

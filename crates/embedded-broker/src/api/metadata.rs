@@ -1,0 +1,154 @@
+//! **Metadata**, key 3, versions 0-13.
+//!
+//! Tells a client which nodes there are, which topics, and who leads each partition; creates a topic that a producer asks
+//! for by name (`auto.create.topics.enable`). Topics and partitions are sorted, so that two answers can be compared.
+
+use std::ops::RangeInclusive;
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{Api, Context, Outcome};
+use crate::state::State;
+use crate::topic::{Partition, Topic};
+
+/// `authorized_operations` when nobody asked for them.
+const NOT_ASKED: i32 = i32::MIN;
+/// Read, write, create, delete, alter, describe, describe configs, alter configs: a bit each, by the operation's code
+/// (`org.apache.kafka.common.acl.AclOperation`). Without an authorizer everybody may do everything.
+const ALL_TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+/// Create, cluster action, describe configs, alter configs, idempotent write, alter, describe.
+const ALL_CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+
+pub(super) struct Metadata;
+
+impl Api for Metadata {
+    const KEY: ApiKey = ApiKey::Metadata;
+    const VERSIONS: RangeInclusive<i16> = 0..=13;
+    type Request = MetadataRequest;
+    type Response = MetadataResponse;
+
+    fn handle(
+        state: &mut State,
+        cx: &Context,
+        request: &mut MetadataRequest,
+    ) -> Outcome<MetadataResponse> {
+        let topics = match &request.topics {
+            None => all_topics(state),
+            // Before version 1 there was no null list: an empty one asked for everything.
+            Some(topics) if topics.is_empty() && cx.version == 0 => all_topics(state),
+            Some(topics) => {
+                let may_create = state.settings.auto_create_topics
+                    && (cx.version < 4 || request.allow_auto_topic_creation);
+                topics
+                    .iter()
+                    .map(|topic| one_topic(state, topic, may_create))
+                    .collect()
+            }
+        };
+        let topics = topics
+            .into_iter()
+            .map(|topic| {
+                let asked = request.include_topic_authorized_operations && topic.error_code == 0;
+                topic.with_topic_authorized_operations(if asked {
+                    ALL_TOPIC_OPERATIONS
+                } else {
+                    NOT_ASKED
+                })
+            })
+            .collect();
+        let asked = request.include_cluster_authorized_operations;
+        let response = MetadataResponse::default()
+            .with_brokers(brokers(state))
+            .with_cluster_id(Some(StrBytes::from_string(state.cluster.id.clone())))
+            .with_controller_id(BrokerId(0))
+            .with_topics(topics)
+            .with_cluster_authorized_operations(if asked {
+                ALL_CLUSTER_OPERATIONS
+            } else {
+                NOT_ASKED
+            });
+        Outcome::Reply(response)
+    }
+}
+
+fn brokers(state: &State) -> Vec<MetadataResponseBroker> {
+    let broker = |node: &crate::cluster::Node| {
+        MetadataResponseBroker::default()
+            .with_node_id(BrokerId(node.id))
+            .with_host(StrBytes::from_string(node.advertised_host.clone()))
+            .with_port(node.port())
+    };
+    state.cluster.nodes.iter().map(broker).collect()
+}
+
+fn all_topics(state: &State) -> Vec<MetadataResponseTopic> {
+    state
+        .topics
+        .iter()
+        .map(|(name, topic)| found(name, topic))
+        .collect()
+}
+
+/// Answers for one topic that was asked for, by name or (from version 10 on) by id.
+fn one_topic(
+    state: &mut State,
+    asked: &MetadataRequestTopic,
+    may_create: bool,
+) -> MetadataResponseTopic {
+    let Some(name) = &asked.name else {
+        return match state
+            .topics
+            .name_of(asked.topic_id)
+            .and_then(|name| Some((name, state.topics.get(name)?)))
+        {
+            Some((name, topic)) => found(name, topic),
+            None => MetadataResponseTopic::default()
+                .with_error_code(ResponseError::UnknownTopicId.code())
+                .with_topic_id(asked.topic_id)
+                .with_name(None),
+        };
+    };
+    if let Some(topic) = state.topics.get(name) {
+        return found(name, topic);
+    }
+    let error = match state.topics.check_new_name(name) {
+        Ok(()) if may_create => {
+            return found(
+                name,
+                state.topics.create_default(
+                    name,
+                    state.settings.default_partitions,
+                    &state.cluster,
+                ),
+            );
+        }
+        Ok(()) => ResponseError::UnknownTopicOrPartition,
+        Err((error, _)) => error,
+    };
+    MetadataResponseTopic::default()
+        .with_error_code(error.code())
+        .with_name(Some(name.clone()))
+}
+
+fn found(name: &str, topic: &Topic) -> MetadataResponseTopic {
+    MetadataResponseTopic::default()
+        .with_name(Some(TopicName(StrBytes::from_string(name.to_owned()))))
+        .with_topic_id(topic.id)
+        .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
+}
+
+fn partition((index, partition): (i32, &Partition)) -> MetadataResponsePartition {
+    let replicas: Vec<BrokerId> = partition.replicas.iter().copied().map(BrokerId).collect();
+    MetadataResponsePartition::default()
+        .with_partition_index(index)
+        .with_leader_id(BrokerId(partition.leader))
+        .with_leader_epoch(partition.leader_epoch)
+        .with_isr_nodes(replicas.clone())
+        .with_replica_nodes(replicas)
+}

@@ -1,0 +1,255 @@
+//! The Kafka APIs, one file each, and the one table that they are registered in.
+//!
+//! Every file has the same shape: a header that names the API, its key and the versions offered, then a unit struct
+//! that implements [`Api`]. What [`APIS`] holds is what ApiVersions answers and what the dispatcher accepts.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod produce;
+
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{ApiKey, ResponseHeader};
+use kafka_protocol::protocol::Encodable;
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Now;
+use crate::net::wire::{FromWire, IntoWire, Output};
+use crate::state::{Shared, State};
+
+/// One Kafka API.
+pub(crate) trait Api: 'static {
+    /// Its key in the protocol (<https://kafka.apache.org/protocol#protocol_api_keys>).
+    const KEY: ApiKey;
+    /// The versions offered to clients.
+    const VERSIONS: RangeInclusive<i16>;
+    /// What a client sends. Decoded before the state is locked.
+    type Request: FromWire + Send + 'static;
+    /// What the client gets. Encoded after the state is unlocked.
+    type Response: IntoWire + Send + 'static;
+
+    /// Does what is asked. Runs with the state locked, so it neither waits nor touches a socket.
+    ///
+    /// The request is borrowed because [`Outcome::Wait`] has it handled again when something changed.
+    fn handle(
+        state: &mut State,
+        cx: &Context,
+        request: &mut Self::Request,
+    ) -> Outcome<Self::Response>;
+}
+
+/// Who asks, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// The moment at which this attempt is handled.
+    pub(crate) now: Now,
+    /// When the request arrived: long polls count their wait from here.
+    pub(crate) arrived: Instant,
+    /// The node whose listener the client is connected to.
+    pub(crate) node_id: i32,
+    /// `client.id`, empty if the client gave none.
+    pub(crate) client_id: String,
+    /// The client's address as Kafka's tools show it, for example `/127.0.0.1`.
+    pub(crate) client_host: String,
+    /// The version of the API that the client speaks.
+    pub(crate) version: i16,
+    /// Set while a further request waits behind this one on its connection: a long poll then answers with what it has.
+    pub(crate) hurry: Arc<Hurry>,
+}
+
+/// Tells a parked long poll that its own client is waiting for it to end.
+///
+/// Apache Kafka keeps the client waiting (up to `fetch.max.wait.ms`); answering early is as legal and makes seeks,
+/// lookups and closes on a shared connection immediate.
+#[derive(Debug, Default)]
+pub(crate) struct Hurry {
+    /// Sticky, so that a wake-up between two looks is not lost.
+    asked: std::sync::atomic::AtomicBool,
+    notify: Notify,
+}
+
+impl Hurry {
+    /// Asks a parked request to end.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, std::sync::atomic::Ordering::Release);
+        self.notify.notify_one();
+    }
+
+    /// Whether it was asked.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(std::sync::atomic::Ordering::Acquire)
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Outcome<R> {
+    /// Answered at once.
+    Reply(R),
+    /// Answered by the state when others have done their part, for example the other members of a group.
+    Later(oneshot::Receiver<R>),
+    /// Handled again when `wakeup` is notified, at `deadline`, or when the client hurries.
+    Wait {
+        /// Notified by what the request waits for.
+        wakeup: Arc<Notify>,
+        /// When it is handled for the last time.
+        deadline: Instant,
+    },
+    /// The protocol has no answer here (Produce with acks=0).
+    Silent,
+    /// The connection is closed, as Apache Kafka does where no answer can carry the error.
+    Close(&'static str),
+}
+
+/// A request that could not be served: the connection is closed and this is logged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// The bytes are no request of that API and version.
+    #[error("cannot decode {api:?} version {version}: {source}")]
+    Undecodable {
+        api: ApiKey,
+        version: i16,
+        source: anyhow::Error,
+    },
+    /// The answer does not fit its version of the protocol: a defect of the broker.
+    #[error("cannot encode the answer to {api:?} version {version}: {source}")]
+    Unencodable {
+        api: ApiKey,
+        version: i16,
+        source: anyhow::Error,
+    },
+    /// See [`Outcome::Close`].
+    #[error("{0}")]
+    Closed(&'static str),
+}
+
+/// The future that serves one request: the answer's bytes, or nothing where the protocol has no answer.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<Option<Output>, Refused>> + Send>>;
+
+/// A row of the registration table: an [`Api`] with its types erased.
+pub(crate) struct Registration {
+    pub(crate) key: ApiKey,
+    pub(crate) versions: RangeInclusive<i16>,
+    pub(crate) serve: fn(Arc<Shared>, Context, i32, Bytes) -> Serving,
+}
+
+impl Registration {
+    const fn of<A: Api>() -> Self {
+        Self {
+            key: A::KEY,
+            versions: A::VERSIONS,
+            serve: |shared, cx, correlation_id, body| {
+                Box::pin(serve::<A>(shared, cx, correlation_id, body))
+            },
+        }
+    }
+}
+
+/// Every API that the broker offers, in the order of their keys.
+pub(crate) static APIS: &[Registration] = &[
+    Registration::of::<produce::Produce>(),
+    Registration::of::<fetch::Fetch>(),
+    Registration::of::<list_offsets::ListOffsets>(),
+    Registration::of::<metadata::Metadata>(),
+    Registration::of::<find_coordinator::FindCoordinator>(),
+    Registration::of::<api_versions::ApiVersions>(),
+    Registration::of::<create_topics::CreateTopics>(),
+    Registration::of::<delete_topics::DeleteTopics>(),
+    Registration::of::<init_producer_id::InitProducerId>(),
+];
+
+/// The registration of the API with this key.
+pub(crate) fn find(key: i16) -> Option<&'static Registration> {
+    APIS.iter().find(|api| api.key as i16 == key)
+}
+
+/// Decodes, handles and encodes one request; waits where the API waits.
+async fn serve<A: Api>(
+    shared: Arc<Shared>,
+    mut cx: Context,
+    correlation_id: i32,
+    body: Bytes,
+) -> Result<Option<Output>, Refused> {
+    let version = cx.version;
+    let mut request =
+        A::Request::from_wire(body, version).map_err(|source| Refused::Undecodable {
+            api: A::KEY,
+            version,
+            source,
+        })?;
+    let response = loop {
+        cx.now = Now::read();
+        let outcome = A::handle(&mut shared.state.lock(), &cx, &mut request);
+        match outcome {
+            Outcome::Reply(response) => break response,
+            Outcome::Later(answer) => {
+                break answer
+                    .await
+                    .map_err(|_| Refused::Closed("the request was superseded"))?;
+            }
+            Outcome::Wait { wakeup, deadline } => tokio::select! {
+                () = wakeup.notified() => {}
+                () = cx.hurry.notify.notified() => {}
+                () = tokio::time::sleep_until(deadline.into()) => {}
+            },
+            Outcome::Silent => return Ok(None),
+            Outcome::Close(reason) => return Err(Refused::Closed(reason)),
+        }
+    };
+    encode(A::KEY, response, correlation_id, version)
+        .map(Some)
+        .map_err(|source| Refused::Unencodable {
+            api: A::KEY,
+            version,
+            source,
+        })
+}
+
+fn encode(
+    key: ApiKey,
+    response: impl IntoWire,
+    correlation_id: i32,
+    version: i16,
+) -> anyhow::Result<Output> {
+    let mut output = Output::new();
+    // ApiVersions always has header version 0, so that a client can read it before it knows what the broker speaks.
+    let header_version = key.response_header_version(version);
+    ResponseHeader::default()
+        .with_correlation_id(correlation_id)
+        .encode(output.bytes(), header_version)?;
+    response.into_wire(version, &mut output)?;
+    Ok(output)
+}
+
+/// The answer to an ApiVersions request of a version that is not offered: version 0, UNSUPPORTED_VERSION and the table, so
+/// that the client can ask again (KIP-511).
+pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Output, Refused> {
+    let response =
+        api_versions::response().with_error_code(ResponseError::UnsupportedVersion.code());
+    encode(ApiKey::ApiVersions, response, correlation_id, 0).map_err(|source| {
+        Refused::Unencodable {
+            api: ApiKey::ApiVersions,
+            version: 0,
+            source,
+        }
+    })
+}
+
+/// The code that a response field carries: 0 is success.
+pub(crate) fn code(result: &Result<(), ResponseError>) -> i16 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.code(),
+    }
+}

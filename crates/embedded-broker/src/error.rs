@@ -1,0 +1,45 @@
+//! Why a broker could not start.
+
+use std::io;
+
+/// Why [`Builder::start`](crate::Builder::start) failed. Each message names the value and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The listen address is not `HOST:PORT`, or its host is unknown.
+    #[error("cannot listen on `{address}`: {reason}; give HOST:PORT, for example 127.0.0.1:9092")]
+    BadAddress {
+        /// The address as it was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process already listens there.
+    #[error(
+        "cannot listen on `{address}`: the port is taken; stop the process that uses it or choose another port"
+    )]
+    PortTaken {
+        /// The address as it was given.
+        address: String,
+    },
+    /// The operating system refused for another reason.
+    #[error("cannot listen on `{address}`: {source}")]
+    Bind {
+        /// The address as it was given.
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A setting is outside its bounds.
+    #[error("`{setting}` cannot be {value}: {reason}")]
+    BadSetting {
+        /// The setting's name, as the command line spells it.
+        setting: &'static str,
+        /// The value as it was given.
+        value: String,
+        /// The bound that it breaks.
+        reason: &'static str,
+    },
+    /// The broker's thread or runtime could not be made.
+    #[error("cannot start the broker's thread: {0}")]
+    Thread(#[source] io::Error),
+}

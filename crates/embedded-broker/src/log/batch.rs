@@ -1,0 +1,179 @@
+//! The header of a record batch, and what makes a batch acceptable.
+//!
+//! The layout is Kafka's record batch of magic 2 (<https://kafka.apache.org/documentation/#recordbatch>):
+//!
+//! ```text
+//!  0 base offset i64          | 16 magic i8               | 43 producer id i64
+//!  8 batch length i32         | 17 CRC-32C u32 of 21..    | 51 producer epoch i16
+//! 12 partition leader epoch   | 21 attributes i16         | 53 base sequence i32
+//!                             | 23 last offset delta i32  | 57 record count i32
+//!                             | 27 base timestamp i64     | 61 the records
+//!                             | 35 max timestamp i64      |
+//! ```
+//! Base offset and leader epoch lie before the checksummed part, so that a broker can set them in place.
+
+use bytes::Buf;
+use kafka_protocol::error::ResponseError;
+
+/// The only batch format since Kafka 4.0.
+const MAGIC: i8 = 2;
+/// Attribute bits.
+const CODEC_MASK: i16 = 0x07;
+const LOG_APPEND_TIME: i16 = 0x08;
+const TRANSACTIONAL: i16 = 0x10;
+const CONTROL: i16 = 0x20;
+
+/// How the records of a batch are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+/// The fields of a record batch's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) base_offset: i64,
+    /// Length of all that follows this field, in bytes.
+    pub(crate) batch_length: i32,
+    pub(crate) partition_leader_epoch: i32,
+    pub(crate) magic: i8,
+    /// CRC-32C of everything from the attributes on.
+    pub(crate) crc: u32,
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    /// Milliseconds since the Unix epoch, as is `max_timestamp`.
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    /// -1 for a producer that is not idempotent.
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+    pub(crate) record_count: i32,
+}
+
+impl BatchHeader {
+    /// Bytes before the first record.
+    pub(crate) const LENGTH: usize = 61;
+    /// Where the part begins that `batch_length` counts.
+    pub(crate) const LENGTH_PREFIX: usize = 12;
+    /// Where the part begins that the checksum covers.
+    const CHECKSUMMED: usize = 21;
+
+    /// Reads the header that `bytes` begin with.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut header = bytes.get(..Self::LENGTH)?;
+        Some(Self {
+            base_offset: header.get_i64(),
+            batch_length: header.get_i32(),
+            partition_leader_epoch: header.get_i32(),
+            magic: header.get_i8(),
+            crc: header.get_u32(),
+            attributes: header.get_i16(),
+            last_offset_delta: header.get_i32(),
+            base_timestamp: header.get_i64(),
+            max_timestamp: header.get_i64(),
+            producer_id: header.get_i64(),
+            producer_epoch: header.get_i16(),
+            base_sequence: header.get_i32(),
+            record_count: header.get_i32(),
+        })
+    }
+
+    /// Reads and checks what a producer sent for one partition: exactly one whole batch, in order and unharmed.
+    ///
+    /// # Errors
+    /// What Apache Kafka answers: CORRUPT_MESSAGE, INVALID_RECORD or UNSUPPORTED_COMPRESSION_TYPE, with a reason.
+    pub(crate) fn check(bytes: &[u8]) -> Result<Self, (ResponseError, &'static str)> {
+        let corrupt = |reason| Err((ResponseError::CorruptMessage, reason));
+        let invalid = |reason| Err((ResponseError::InvalidRecord, reason));
+        let Some(header) = Self::parse(bytes) else {
+            return corrupt("the batch is shorter than its header");
+        };
+        if header.magic != MAGIC {
+            return invalid("only record batches of magic 2 are accepted since Apache Kafka 4.0");
+        }
+        match usize::try_from(header.batch_length) {
+            Ok(length) if length + Self::LENGTH_PREFIX == bytes.len() => {}
+            Ok(length) if length + Self::LENGTH_PREFIX < bytes.len() => {
+                return invalid("a produce request carries exactly one batch for each partition");
+            }
+            _ => return corrupt("the batch is longer than the bytes that were sent"),
+        }
+        if crc32c::crc32c(&bytes[Self::CHECKSUMMED..]) != header.crc {
+            return corrupt("the checksum does not match the records");
+        }
+        if header.codec().is_none() {
+            return corrupt("the compression codec is unknown");
+        }
+        if header.is_control() {
+            return invalid("clients do not write control batches");
+        }
+        // A negative delta would move the log's end backwards.
+        if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
+            return invalid("the batch's record count and its last offset delta disagree");
+        }
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return invalid("a batch with a producer id needs an epoch and a sequence number");
+        }
+        Ok(header)
+    }
+
+    /// None if no codec has the number that the attributes give.
+    pub(crate) fn codec(&self) -> Option<Codec> {
+        match self.attributes & CODEC_MASK {
+            0 => Some(Codec::None),
+            1 => Some(Codec::Gzip),
+            2 => Some(Codec::Snappy),
+            3 => Some(Codec::Lz4),
+            4 => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Whether the records' time is when they were appended; it is then the batch's largest timestamp for all of them.
+    pub(crate) fn has_append_time(&self) -> bool {
+        self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
+
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.producer_id >= 0
+    }
+
+    /// Sequence number of the batch's last record; the numbers wrap to 0 after `i32::MAX`.
+    pub(crate) fn last_sequence(&self) -> i32 {
+        let sum = i64::from(self.base_sequence) + i64::from(self.last_offset_delta);
+        i32::try_from(sum)
+            .or_else(|_| i32::try_from(sum - (1_i64 << 31)))
+            .unwrap_or(0)
+    }
+}
+
+/// Writes what the broker decides into a batch: where it stands and under which leader.
+pub(crate) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
+    if batch.len() >= BatchHeader::LENGTH {
+        batch[..8].copy_from_slice(&base_offset.to_be_bytes());
+        batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+    }
+}
+
+/// Stamps a batch with the time of its append (`message.timestamp.type=LogAppendTime`) and mends the checksum.
+pub(crate) fn stamp(batch: &mut [u8], now_ms: i64) {
+    if let Some(header) = BatchHeader::parse(batch) {
+        batch[21..23].copy_from_slice(&(header.attributes | LOG_APPEND_TIME).to_be_bytes());
+        batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[BatchHeader::CHECKSUMMED..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+}

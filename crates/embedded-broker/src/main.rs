@@ -1,0 +1,149 @@
+//! The broker as a program of its own: `embedded-broker serve`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use embedded_broker::{Broker, ProbeError, StartError, probe};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// A broker that speaks the Apache Kafka protocol, for learning and for tests.
+///
+/// It keeps everything in memory and forgets it when it stops. RUST_LOG sets what it logs, for example RUST_LOG=debug.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a broker until Ctrl-C or SIGTERM
+    Serve(Serve),
+    /// Ask whether a Kafka broker answers: exit code 0 if so, 1 if nothing listens, 2 if it is something else
+    Probe(Probe),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
+    listen: String,
+
+    /// The host that clients are told to connect to, if it is not the one in --listen
+    #[arg(long, value_name = "HOST")]
+    advertised_host: Option<String>,
+
+    /// Partitions of a topic that is created without a count
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    partitions: i32,
+
+    /// How many nodes to show, each on a port of its own; the others take the ports that follow
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    nodes: usize,
+
+    /// Do not create a topic because somebody asks for it
+    #[arg(long)]
+    no_auto_create_topics: bool,
+
+    /// Accept a replication factor above the number of nodes
+    #[arg(long)]
+    lenient_replication: bool,
+
+    /// How long the first member of an empty group waits for others, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    initial_rebalance_delay: u64,
+
+    /// How many threads serve
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    worker_threads: usize,
+}
+
+#[derive(Args)]
+struct Probe {
+    /// The address to ask
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    bootstrap_servers: String,
+
+    /// How long to wait for an answer, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    timeout: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match Cli::parse().command {
+        Command::Serve(serve) => run_serve(serve).await,
+        Command::Probe(probe) => run_probe(probe).await,
+    }
+}
+
+async fn run_serve(serve: Serve) -> ExitCode {
+    match run_until_stopped(serve).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
+    // Watched before the broker starts, so that a signal in between is not lost.
+    let stopped = stop_signal()?;
+    let mut builder = Broker::builder()
+        .listen(serve.listen)
+        .partitions(serve.partitions)
+        .nodes(serve.nodes)
+        .auto_create_topics(!serve.no_auto_create_topics)
+        .lenient_replication(serve.lenient_replication)
+        .initial_rebalance_delay(Duration::from_millis(serve.initial_rebalance_delay))
+        .worker_threads(serve.worker_threads);
+    if let Some(host) = serve.advertised_host {
+        builder = builder.advertised_host(host);
+    }
+    let broker = builder.start().await?;
+    println!("embedded-broker is ready on {}", broker.bootstrap_servers());
+    let signal = stopped.await;
+    info!(signal, "stopping");
+    Ok(())
+}
+
+/// Completes with the name of the signal that asks the process to stop.
+fn stop_signal() -> Result<impl Future<Output = &'static str>, StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Thread)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Thread)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}
+
+async fn run_probe(arguments: Probe) -> ExitCode {
+    let address = &arguments.bootstrap_servers;
+    match probe(address, Duration::from_millis(arguments.timeout)).await {
+        Ok(()) => {
+            println!("a Kafka broker answers on {address}");
+            ExitCode::SUCCESS
+        }
+        Err(error @ ProbeError::NothingListens { .. }) => {
+            eprintln!("{error}");
+            ExitCode::from(1)
+        }
+        Err(error @ ProbeError::NotKafka { .. }) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! One client's connection: frames in, answers out, in the order of the requests.
+//!
+//! One request is served at a time, as Apache Kafka does. While one is parked (a long poll, a join) the connection keeps
+//! reading a little ahead, so that it notices when the client hangs up, and can tell a long poll that its client waits.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, RequestHeader};
+use kafka_protocol::protocol::Decodable;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tracing::{debug, warn};
+
+use super::frame::{self, BadFrame, LENGTH_BYTES};
+use super::wire::Output;
+use crate::api::{self, Context, Hurry, Refused};
+use crate::clock::Now;
+use crate::state::Shared;
+
+/// How much is asked of the socket at least, and how far a parked connection reads ahead.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A buffer beyond this is not kept for the next frame.
+const KEPT_BUFFER: usize = 2 * 1024 * 1024;
+
+/// Answers are gathered up to this size while further requests have already arrived.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Why a connection ended, other than by the client closing it.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] BadFrame),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("cannot decode the request header: {0}")]
+    Header(anyhow::Error),
+    #[error("no API has the key {0}; what is offered is answered to ApiVersions")]
+    UnknownApi(i16),
+    #[error("{api:?} version {version} is not offered")]
+    UnknownVersion { api: ApiKey, version: i16 },
+    #[error("cannot frame the answer: {0}")]
+    Answer(anyhow::Error),
+}
+
+/// Serves one client until it hangs up or sends what cannot be served.
+pub(crate) async fn run<R, W>(
+    shared: Arc<Shared>,
+    (reader, writer): (R, W),
+    peer: SocketAddr,
+    node_id: i32,
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let connection = Connection {
+        shared,
+        reader,
+        writer,
+        peer,
+        node_id,
+        input: BytesMut::new(),
+        output: Vec::new(),
+    };
+    match connection.serve().await {
+        Ok(()) => debug!(%peer, node_id, "the client hung up"),
+        Err(Ended::Io(error)) => debug!(%peer, node_id, %error, "the connection broke"),
+        Err(reason) => warn!(%peer, node_id, %reason, "closing the connection"),
+    }
+}
+
+struct Connection<R, W> {
+    shared: Arc<Shared>,
+    reader: R,
+    writer: W,
+    peer: SocketAddr,
+    node_id: i32,
+    /// What has arrived and is not yet taken as a frame.
+    input: BytesMut,
+    /// Answers that are not yet written.
+    output: Vec<Bytes>,
+}
+
+/// How serving one request ended.
+enum Served {
+    Answer(Output),
+    /// The protocol has no answer to this request.
+    Silent,
+    /// The client hung up while its request was parked.
+    HungUp,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    async fn serve(mut self) -> Result<(), Ended> {
+        while let Some(frame) = self.next_frame().await? {
+            match self.answer(frame).await? {
+                Served::Answer(answer) => self
+                    .output
+                    .extend(answer.into_frame().map_err(Ended::Answer)?),
+                Served::Silent => {}
+                Served::HungUp => return Ok(()),
+            }
+            let pending: usize = self.output.iter().map(Bytes::len).sum();
+            if pending >= WRITE_BYTES || !self.has_frame()? {
+                write_all(&mut self.writer, &mut self.output).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a whole frame has already arrived.
+    fn has_frame(&self) -> Result<bool, BadFrame> {
+        Ok(frame::length(&self.input)?
+            .is_some_and(|length| self.input.len() >= LENGTH_BYTES + length))
+    }
+
+    /// The next frame; none when the client hung up.
+    async fn next_frame(&mut self) -> Result<Option<Bytes>, Ended> {
+        loop {
+            if let Some(frame) = frame::take(&mut self.input)? {
+                return Ok(Some(frame));
+            }
+            if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER {
+                self.input = BytesMut::new();
+            }
+            // Room for the rest of the frame, but no more than what was really sent once more: announcing much is free.
+            let expected = frame::length(&self.input)?.map_or(0, |length| LENGTH_BYTES + length);
+            let missing = expected.saturating_sub(self.input.len());
+            self.input
+                .reserve(missing.clamp(READ_BYTES, self.input.len().max(KEPT_BUFFER)));
+            if self.reader.read_buf(&mut self.input).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Serves one request.
+    async fn answer(&mut self, mut frame: Bytes) -> Result<Served, Ended> {
+        let api = match find_api(&frame)? {
+            Found::Offered(api) => api,
+            Found::NewerApiVersions { correlation_id } => {
+                return Ok(Served::Answer(api::unsupported_api_versions(
+                    correlation_id,
+                )?));
+            }
+        };
+        let version = frame.slice(2..4).get_i16();
+        let header = RequestHeader::decode(&mut frame, api.key.request_header_version(version))
+            .map_err(Ended::Header)?;
+        let hurry = Arc::new(Hurry::default());
+        let cx = Context {
+            now: Now::read(),
+            arrived: Instant::now(),
+            node_id: self.node_id,
+            client_id: header.client_id.as_deref().unwrap_or_default().to_owned(),
+            client_host: format!("/{}", self.peer.ip()),
+            version,
+            hurry: Arc::clone(&hurry),
+        };
+        let mut serving = (api.serve)(Arc::clone(&self.shared), cx, header.correlation_id, frame);
+        // Most requests are answered by the first poll, without another look at the socket.
+        if let Poll::Ready(answer) = poll_fn(|task| Poll::Ready(serving.as_mut().poll(task))).await
+        {
+            return Ok(served(answer?));
+        }
+        write_all(&mut self.writer, &mut self.output).await?;
+        loop {
+            if !self.input.is_empty() {
+                hurry.ask();
+            }
+            if self.input.len() >= READ_BYTES {
+                return Ok(served(serving.await?));
+            }
+            self.input.reserve(READ_BYTES);
+            tokio::select! {
+                biased;
+                answer = &mut serving => return Ok(served(answer?)),
+                read = self.reader.read_buf(&mut self.input) => if read? == 0 { return Ok(Served::HungUp) },
+            }
+        }
+    }
+}
+
+fn served(answer: Option<Output>) -> Served {
+    answer.map_or(Served::Silent, Served::Answer)
+}
+
+/// What a frame's first fields say of it.
+enum Found {
+    Offered(&'static api::Registration),
+    /// ApiVersions in a version that nobody here can decode.
+    NewerApiVersions {
+        correlation_id: i32,
+    },
+}
+
+/// Finds the API and checks the version, once for all APIs.
+fn find_api(frame: &Bytes) -> Result<Found, Ended> {
+    let mut head = frame.clone();
+    let (key, version) = (head.get_i16(), head.get_i16());
+    let api = api::find(key).ok_or(Ended::UnknownApi(key))?;
+    if api.versions.contains(&version) {
+        Ok(Found::Offered(api))
+    } else if api.key == ApiKey::ApiVersions {
+        Ok(Found::NewerApiVersions {
+            correlation_id: head.get_i32(),
+        })
+    } else {
+        Err(Ended::UnknownVersion {
+            api: api.key,
+            version,
+        })
+    }
+}
+
+/// Writes all pieces, several with one call where the stream can.
+async fn write_all<W: AsyncWrite + Unpin>(
+    writer: &mut W,
+    pieces: &mut Vec<Bytes>,
+) -> io::Result<()> {
+    /// As many as one call takes; more are written by further calls.
+    const AT_ONCE: usize = 32;
+    let mut first = 0;
+    while first < pieces.len() {
+        let mut slices = [IoSlice::new(&[]); AT_ONCE];
+        let count = (pieces.len() - first).min(AT_ONCE);
+        for (slice, piece) in slices.iter_mut().zip(&pieces[first..]) {
+            *slice = IoSlice::new(piece);
+        }
+        let mut written = writer.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(piece) = pieces.get_mut(first).filter(|_| written > 0) {
+            let taken = piece.len().min(written);
+            piece.advance(taken);
+            written -= taken;
+            first += usize::from(piece.is_empty());
+        }
+    }
+    pieces.clear();
+    writer.flush().await
+}

@@ -1,0 +1,112 @@
+//! A look at a request before it is decoded: does any array claim more elements than there are bytes?
+//!
+//! The generated decoders reserve memory for the count that an array announces before they read its elements. A frame of
+//! 30 bytes can so ask for hundreds of gigabytes, and a failed allocation ends the process. [`check`] decodes the request
+//! once from a [`CountGuard`], which gives every number as it is unless it could only be a count that lies; that decoding
+//! then runs out of bytes and fails, before the real one reserves anything.
+
+use anyhow::ensure;
+use bytes::{Buf, Bytes, TryGetError};
+use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::buf::ByteBuf;
+use std::ops::Range;
+
+/// Above this many bytes left, a number beyond them is refused outright instead of clamped, so that the dry run itself
+/// never reserves more than this many elements.
+const MAX_CLAMPED: usize = 1 << 20;
+
+/// Fails if `body` is no `T` of this version.
+pub(super) fn check<T: Decodable>(body: &Bytes, version: i16) -> anyhow::Result<()> {
+    let mut guard = CountGuard {
+        bytes: body.clone(),
+        high_bytes: Vec::with_capacity(5),
+    };
+    T::decode(&mut guard, version)?;
+    ensure!(
+        guard.bytes.is_empty(),
+        "{} bytes follow the request",
+        guard.bytes.len()
+    );
+    Ok(())
+}
+
+struct CountGuard {
+    bytes: Bytes,
+    /// Single bytes read in a row that had their high bit set: the start of a variable-length number, as far as read.
+    high_bytes: Vec<u8>,
+}
+
+impl CountGuard {
+    fn not_enough(&self, requested: usize) -> TryGetError {
+        TryGetError {
+            requested,
+            available: self.bytes.len(),
+        }
+    }
+}
+
+impl Buf for CountGuard {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.high_bytes.clear();
+        self.bytes.advance(count);
+    }
+
+    /// A plain array's count comes through here, as do numbers that are no counts: one that exceeds what is left is
+    /// answered with one more than what is left, which no array of elements of at least one byte can satisfy.
+    fn try_get_i32(&mut self) -> Result<i32, TryGetError> {
+        self.high_bytes.clear();
+        let value = self.bytes.try_get_i32()?;
+        let left = self.bytes.len();
+        match usize::try_from(value) {
+            Ok(count) if count > left && left >= MAX_CLAMPED => Err(self.not_enough(count)),
+            Ok(count) if count > left => Ok(i32::try_from(left + 1).unwrap_or(i32::MAX)),
+            _ => Ok(value),
+        }
+    }
+
+    /// A compact array's count comes through here byte by byte. The run of bytes may begin with booleans that are no part
+    /// of the number, so every start within it is considered.
+    fn try_get_u8(&mut self) -> Result<u8, TryGetError> {
+        let byte = self.bytes.try_get_u8()?;
+        let left = self.bytes.len();
+        self.high_bytes.push(byte);
+        for start in 0..self.high_bytes.len() {
+            let value = self.high_bytes[start..]
+                .iter()
+                .take(5)
+                .enumerate()
+                .fold(0_u64, |value, (index, byte)| {
+                    value | (u64::from(byte & 0x7f) << (7 * index))
+                });
+            // Lengths and counts are sent plus one.
+            if value > left as u64 + 1 {
+                return Err(self.not_enough(usize::try_from(value).unwrap_or(usize::MAX)));
+            }
+        }
+        if byte < 0x80 {
+            self.high_bytes.clear();
+        } else if self.high_bytes.len() >= 5 {
+            self.high_bytes.remove(0);
+        }
+        Ok(byte)
+    }
+}
+
+impl ByteBuf for CountGuard {
+    fn peek_bytes(&mut self, range: Range<usize>) -> Bytes {
+        self.bytes.slice(range)
+    }
+
+    fn get_bytes(&mut self, size: usize) -> Bytes {
+        self.high_bytes.clear();
+        self.bytes.split_to(size)
+    }
+}

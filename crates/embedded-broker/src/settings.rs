@@ -1,0 +1,38 @@
+//! What the broker was started with. Nothing here changes while it runs.
+
+use std::time::Duration;
+
+/// The settings that handlers consult, under the names that Apache Kafka's broker configuration gives them
+/// (<https://kafka.apache.org/documentation/#brokerconfigs>).
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `num.partitions`: partitions of a topic that is created without a count.
+    pub(crate) default_partitions: i32,
+    /// `auto.create.topics.enable`: whether asking for the metadata of an unknown topic creates it.
+    pub(crate) auto_create_topics: bool,
+    /// Accept a replication factor above the number of nodes (Apache Kafka refuses it).
+    pub(crate) lenient_replication: bool,
+    /// `group.initial.rebalance.delay.ms`: how long the first join of an empty group waits for company. Apache Kafka
+    /// waits 3 s; two consumers that start together need only a moment to land in one generation.
+    pub(crate) initial_rebalance_delay: Duration,
+    /// `group.min.session.timeout.ms`: lower than Apache Kafka's 6 s so that a lesson on a dead member is short.
+    pub(crate) min_session_timeout: Duration,
+    /// `group.max.session.timeout.ms`, as in Apache Kafka.
+    pub(crate) max_session_timeout: Duration,
+    /// `offset.metadata.max.bytes`, as in Apache Kafka.
+    pub(crate) max_offset_metadata: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_partitions: 3,
+            auto_create_topics: true,
+            lenient_replication: false,
+            initial_rebalance_delay: Duration::from_millis(100),
+            min_session_timeout: Duration::from_millis(100),
+            max_session_timeout: Duration::from_secs(1_800),
+            max_offset_metadata: 4_096,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Everything the broker knows, behind one lock.
+//!
+//! One owner makes every request atomic: a metadata answer never shows half a topic, and a commit never races a
+//! rebalance. Handlers are plain functions of the state and the time, so a test drives them without a socket. The lock is
+//! held for microseconds: decoding, checksums and encoding happen outside, and nothing waits inside.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clock::Now;
+use crate::cluster::Cluster;
+use crate::group::Groups;
+use crate::settings::Settings;
+use crate::timers::{Timer, Timers};
+use crate::topic::Topics;
+
+/// What connection tasks share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Never held across an `.await`.
+    pub(crate) state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(state),
+        })
+    }
+}
+
+/// The broker's memory.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) cluster: Cluster,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    /// The next producer id that InitProducerId hands out. Never handed out twice.
+    pub(crate) next_producer_id: i64,
+    pub(crate) timers: Timers,
+}
+
+impl State {
+    pub(crate) fn new(settings: Settings, cluster: Cluster) -> Self {
+        Self {
+            settings,
+            cluster,
+            topics: Topics::default(),
+            groups: Groups::default(),
+            next_producer_id: 0,
+            timers: Timers::default(),
+        }
+    }
+
+    /// Does what has fallen due.
+    pub(crate) fn tick(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.instant) {
+            match timer {
+                Timer::Group(group_id) => self.groups.tick(&group_id, now, &mut self.timers),
+            }
+        }
+    }
+
+    /// A producer id that nobody else has.
+    pub(crate) fn new_producer_id(&mut self) -> i64 {
+        let id = self.next_producer_id;
+        self.next_producer_id += 1;
+        id
+    }
+}

@@ -1,0 +1,212 @@
+//! Topics: names, ids, partitions, and who leads them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use kafka_protocol::error::ResponseError;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::cluster::Cluster;
+use crate::log::PartitionLog;
+
+/// All topics, by name and by id.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    /// Sorted, so that metadata lists them in the same order each time.
+    by_name: BTreeMap<String, Topic>,
+    /// Ids are never used again: a topic that is deleted and created anew gets another one (KIP-516).
+    names_by_id: HashMap<Uuid, String>,
+}
+
+/// One topic.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) id: Uuid,
+    /// In the order of their indexes.
+    pub(crate) partitions: Vec<Partition>,
+    /// What was set when the topic was created or altered; everything else has its default.
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// One partition: its log, its leader and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) log: PartitionLog,
+    /// Ids of the nodes that hold it; the first is the preferred leader.
+    pub(crate) replicas: Vec<i32>,
+    pub(crate) leader: i32,
+    /// Grows by one with each change of leader.
+    pub(crate) leader_epoch: i32,
+    /// Parked fetches. Dead entries are dropped when the next fetch parks, so the list is never longer than twice the
+    /// number of connections.
+    waiters: Vec<Weak<Notify>>,
+}
+
+impl Partition {
+    /// A partition without records, led by the first of its replicas.
+    pub(crate) fn new(replicas: Vec<i32>) -> Self {
+        Self {
+            log: PartitionLog::default(),
+            leader: replicas.first().copied().unwrap_or_default(),
+            replicas,
+            leader_epoch: 0,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Has `wakeup` notified by the next change of this partition.
+    pub(crate) fn wait(&mut self, wakeup: &Arc<Notify>) {
+        self.waiters.retain(|waiter| waiter.strong_count() > 0);
+        self.waiters.push(Arc::downgrade(wakeup));
+    }
+
+    /// Wakes every parked fetch. The notification is kept for one that is only about to park.
+    pub(crate) fn wake(&mut self) {
+        for waiter in self.waiters.drain(..).filter_map(|waiter| waiter.upgrade()) {
+            waiter.notify_one();
+        }
+    }
+
+    /// Compares the leader epoch that a client believes in with the partition's own (KIP-320); -1 is a client that does
+    /// not say.
+    pub(crate) fn check_leader_epoch(&self, claimed: i32) -> Result<(), ResponseError> {
+        match claimed {
+            -1 => Ok(()),
+            epoch if epoch < self.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
+            epoch if epoch > self.leader_epoch => Err(ResponseError::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Topics {
+    pub(crate) fn get(&self, name: &str) -> Option<&Topic> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Topic> {
+        self.by_name.get_mut(name)
+    }
+
+    /// In the order of their names.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
+        self.by_name
+            .iter()
+            .map(|(name, topic)| (name.as_str(), topic))
+    }
+
+    pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
+        self.names_by_id.get(&id).map(String::as_str)
+    }
+
+    /// The partition, if it exists and `node_id` leads it.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER where the client asked the wrong node.
+    pub(crate) fn led_by(
+        &mut self,
+        node_id: i32,
+        topic: &str,
+        index: i32,
+    ) -> Result<&mut Partition, ResponseError> {
+        let partition = self
+            .by_name
+            .get_mut(topic)
+            .zip(usize::try_from(index).ok())
+            .and_then(|(topic, index)| topic.partitions.get_mut(index))
+            .ok_or(ResponseError::UnknownTopicOrPartition)?;
+        if partition.leader == node_id {
+            Ok(partition)
+        } else {
+            Err(ResponseError::NotLeaderOrFollower)
+        }
+    }
+
+    /// Whether a topic of this name could be created.
+    ///
+    /// # Errors
+    /// INVALID_TOPIC_EXCEPTION or TOPIC_ALREADY_EXISTS, with a message for a person.
+    pub(crate) fn check_new_name(&self, name: &str) -> Result<(), (ResponseError, String)> {
+        check_name(name).map_err(|reason| (ResponseError::InvalidTopicException, reason))?;
+        if self.by_name.contains_key(name) {
+            return Err((
+                ResponseError::TopicAlreadyExists,
+                format!("Topic '{name}' already exists."),
+            ));
+        }
+        // `.` and `_` become the same character in Kafka's metric names.
+        let metric_name = |name: &str| name.replace('.', "_");
+        match self
+            .by_name
+            .keys()
+            .find(|other| metric_name(other) == metric_name(name))
+        {
+            Some(other) => Err((
+                ResponseError::InvalidTopicException,
+                format!("Topic '{name}' collides with existing topics: {other}"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates a topic with these replicas, a list for each partition. The name has been checked.
+    pub(crate) fn create(
+        &mut self,
+        name: &str,
+        replicas: Vec<Vec<i32>>,
+        configs: BTreeMap<String, String>,
+    ) -> &Topic {
+        let id = Uuid::new_v4();
+        self.names_by_id.insert(id, name.to_owned());
+        let partitions = replicas.into_iter().map(Partition::new).collect();
+        self.by_name
+            .entry(name.to_owned())
+            .insert_entry(Topic {
+                id,
+                partitions,
+                configs,
+            })
+            .into_mut()
+    }
+
+    /// Creates a topic with the default number of partitions and one replica each.
+    pub(crate) fn create_default(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        cluster: &Cluster,
+    ) -> &Topic {
+        let partitions = usize::try_from(partitions).unwrap_or(1);
+        let replicas = (0..partitions)
+            .map(|index| cluster.replicas(index, 1))
+            .collect();
+        self.create(name, replicas, BTreeMap::new())
+    }
+
+    /// Removes a topic and its records; fetches that are parked on it wake and find it gone.
+    pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
+        let mut topic = self.by_name.remove(name)?;
+        self.names_by_id.remove(&topic.id);
+        topic.partitions.iter_mut().for_each(Partition::wake);
+        Some(topic)
+    }
+}
+
+/// The rule for topic names (`org.apache.kafka.common.internals.Topic.validate`), with Apache Kafka's words.
+fn check_name(name: &str) -> Result<(), String> {
+    const LONGEST: usize = 249;
+    let legal =
+        |character: char| character.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&character);
+    match name {
+        "" => Err("Topic name is invalid: the empty string is not allowed".to_owned()),
+        "." | ".." => Err("Topic name is invalid: '.' or '..' is not allowed".to_owned()),
+        _ if name.len() > LONGEST => Err(format!(
+            "Topic name is invalid: the length of '{name}' is longer than the max allowed length {LONGEST}"
+        )),
+        _ if !name.chars().all(legal) => Err(format!(
+            "Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        )),
+        _ => Ok(()),
+    }
+}
