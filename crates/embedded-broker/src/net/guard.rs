@@ -5,7 +5,6 @@
 //! once from a [`CountGuard`], which gives every number as it is unless it could only be a count that lies; that decoding
 //! then runs out of bytes and fails, before the real one reserves anything.
 
-use anyhow::ensure;
 use bytes::{Buf, Bytes, TryGetError};
 use kafka_protocol::protocol::Decodable;
 use kafka_protocol::protocol::buf::ByteBuf;
@@ -15,18 +14,14 @@ use std::ops::Range;
 /// never reserves more than this many elements.
 const MAX_CLAMPED: usize = 1 << 20;
 
-/// Fails if `body` is no `T` of this version.
+/// Fails if `body` is no `T` of this version. Bytes that follow the request are ignored, as Apache Kafka does: librdkafka 2.16
+/// sends some after Metadata version 13.
 pub(super) fn check<T: Decodable>(body: &Bytes, version: i16) -> anyhow::Result<()> {
     let mut guard = CountGuard {
         bytes: body.clone(),
         high_bytes: Vec::with_capacity(5),
     };
     T::decode(&mut guard, version)?;
-    ensure!(
-        guard.bytes.is_empty(),
-        "{} bytes follow the request",
-        guard.bytes.len()
-    );
     Ok(())
 }
 
