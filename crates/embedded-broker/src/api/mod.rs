@@ -20,12 +20,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, ResponseHeader};
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Encodable;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Now;
-use crate::net::wire::{FromWire, IntoWire, Output};
+use crate::net::wire::{FromWire, encode_answer};
 use crate::state::{Shared, State};
 
 /// One Kafka API.
@@ -37,7 +37,7 @@ pub(crate) trait Api: 'static {
     /// What a client sends. Decoded before the state is locked.
     type Request: FromWire + Send + 'static;
     /// What the client gets. Encoded after the state is unlocked.
-    type Response: IntoWire + Send + 'static;
+    type Response: Encodable + Send + 'static;
 
     /// Does what is asked. Runs with the state locked, so it neither waits nor touches a socket.
     ///
@@ -134,8 +134,8 @@ pub(crate) enum Refused {
     Closed(&'static str),
 }
 
-/// The future that serves one request: the answer's bytes, or nothing where the protocol has no answer.
-pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<Option<Output>, Refused>> + Send>>;
+/// The future that serves one request: the answer's frame, or nothing where the protocol has no answer.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<Option<Bytes>, Refused>> + Send>>;
 
 /// A row of the registration table: an [`Api`] with its types erased.
 pub(crate) struct Registration {
@@ -180,7 +180,7 @@ async fn serve<A: Api>(
     mut cx: Context,
     correlation_id: i32,
     body: Bytes,
-) -> Result<Option<Output>, Refused> {
+) -> Result<Option<Bytes>, Refused> {
     let version = cx.version;
     let mut request =
         A::Request::from_wire(body, version).map_err(|source| Refused::Undecodable {
@@ -207,49 +207,26 @@ async fn serve<A: Api>(
             Outcome::Close(reason) => return Err(Refused::Closed(reason)),
         }
     };
-    encode(A::KEY, response, correlation_id, version)
-        .map(Some)
-        .map_err(|source| Refused::Unencodable {
-            api: A::KEY,
-            version,
-            source,
-        })
+    encode(A::KEY, version, correlation_id, &response).map(Some)
 }
 
 fn encode(
-    key: ApiKey,
-    response: impl IntoWire,
-    correlation_id: i32,
+    api: ApiKey,
     version: i16,
-) -> anyhow::Result<Output> {
-    let mut output = Output::new();
-    // ApiVersions always has header version 0, so that a client can read it before it knows what the broker speaks.
-    let header_version = key.response_header_version(version);
-    ResponseHeader::default()
-        .with_correlation_id(correlation_id)
-        .encode(output.bytes(), header_version)?;
-    response.into_wire(version, &mut output)?;
-    Ok(output)
+    correlation_id: i32,
+    response: &impl Encodable,
+) -> Result<Bytes, Refused> {
+    encode_answer(api, version, correlation_id, response).map_err(|source| Refused::Unencodable {
+        api,
+        version,
+        source,
+    })
 }
 
 /// The answer to an ApiVersions request of a version that is not offered: version 0, UNSUPPORTED_VERSION and the table, so
 /// that the client can ask again (KIP-511).
-pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Output, Refused> {
+pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Bytes, Refused> {
     let response =
         api_versions::response().with_error_code(ResponseError::UnsupportedVersion.code());
-    encode(ApiKey::ApiVersions, response, correlation_id, 0).map_err(|source| {
-        Refused::Unencodable {
-            api: ApiKey::ApiVersions,
-            version: 0,
-            source,
-        }
-    })
-}
-
-/// The code that a response field carries: 0 is success.
-pub(crate) fn code(result: &Result<(), ResponseError>) -> i16 {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.code(),
-    }
+    encode(ApiKey::ApiVersions, 0, correlation_id, &response)
 }

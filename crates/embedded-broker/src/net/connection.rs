@@ -17,7 +17,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::{debug, warn};
 
 use super::frame::{self, BadFrame, LENGTH_BYTES};
-use super::wire::Output;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
 use crate::state::Shared;
@@ -46,8 +45,6 @@ enum Ended {
     UnknownApi(i16),
     #[error("{api:?} version {version} is not offered")]
     UnknownVersion { api: ApiKey, version: i16 },
-    #[error("cannot frame the answer: {0}")]
-    Answer(anyhow::Error),
 }
 
 /// Serves one client until it hangs up or sends what cannot be served.
@@ -90,7 +87,7 @@ struct Connection<R, W> {
 
 /// How serving one request ended.
 enum Served {
-    Answer(Output),
+    Answer(Bytes),
     /// The protocol has no answer to this request.
     Silent,
     /// The client hung up while its request was parked.
@@ -101,9 +98,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn serve(mut self) -> Result<(), Ended> {
         while let Some(frame) = self.next_frame().await? {
             match self.answer(frame).await? {
-                Served::Answer(answer) => self
-                    .output
-                    .extend(answer.into_frame().map_err(Ended::Answer)?),
+                Served::Answer(answer) => self.output.push(answer),
                 Served::Silent => {}
                 Served::HungUp => return Ok(()),
             }
@@ -188,7 +183,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 }
 
-fn served(answer: Option<Output>) -> Served {
+fn served(answer: Option<Bytes>) -> Served {
     answer.map_or(Served::Silent, Served::Answer)
 }
 

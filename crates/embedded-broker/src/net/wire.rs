@@ -1,6 +1,8 @@
 //! Requests from bytes and answers to bytes, through the `kafka-protocol` crate.
 
-use bytes::{Bytes, BytesMut};
+use anyhow::ensure;
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::frame::LENGTH_BYTES;
@@ -22,71 +24,28 @@ impl<T: Decodable> FromWire for T {
     }
 }
 
-/// What an answer is encoded by. An API whose answer carries large byte strings implements it on a type of its own, so
-/// that they are handed to the socket without a copy.
-pub(crate) trait IntoWire {
-    /// Appends the body of the answer.
-    ///
-    /// # Errors
-    /// If the answer cannot be expressed in this version.
-    fn into_wire(self, version: i16, output: &mut Output) -> anyhow::Result<()>;
-}
-
-impl<T: Encodable> IntoWire for T {
-    fn into_wire(self, version: i16, output: &mut Output) -> anyhow::Result<()> {
-        self.encode(output.bytes(), version)
-    }
-}
-
-/// An encoded answer: a frame in pieces that are written one after the other.
-#[derive(Debug)]
-pub(crate) struct Output {
-    /// The frame's length, filled in last, and all that comes before the first shared piece.
-    head: BytesMut,
-    /// What follows the head, in order.
-    pieces: Vec<Bytes>,
-    /// What was encoded since the last shared piece.
-    tail: BytesMut,
-}
-
-impl Output {
-    /// An empty frame.
-    pub(crate) fn new() -> Self {
-        Self {
-            head: BytesMut::zeroed(LENGTH_BYTES),
-            pieces: Vec::new(),
-            tail: BytesMut::new(),
-        }
-    }
-
-    /// Where small fields are encoded to.
-    pub(crate) fn bytes(&mut self) -> &mut BytesMut {
-        if self.pieces.is_empty() {
-            &mut self.head
-        } else {
-            &mut self.tail
-        }
-    }
-
-    /// Appends bytes that already exist, without copying them.
-    pub(crate) fn share(&mut self, bytes: Bytes) {
-        if !self.tail.is_empty() {
-            self.pieces.push(self.tail.split().freeze());
-        }
-        self.pieces.push(bytes);
-    }
-
-    /// The frame with its length in front, in order.
-    ///
-    /// # Errors
-    /// If it is longer than a frame can say.
-    pub(crate) fn into_frame(mut self) -> anyhow::Result<impl Iterator<Item = Bytes>> {
-        let rest = self.pieces.iter().map(Bytes::len).sum::<usize>() + self.tail.len();
-        let length = i32::try_from(self.head.len() - LENGTH_BYTES + rest)?;
-        self.head[..LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
-        let tail = (!self.tail.is_empty()).then(|| self.tail.freeze());
-        Ok(std::iter::once(self.head.freeze())
-            .chain(self.pieces)
-            .chain(tail))
-    }
+/// Encodes an answer as a whole frame: its length, the header and the body.
+///
+/// # Errors
+/// If the answer cannot be expressed in this version.
+pub(crate) fn encode_answer(
+    key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    response: &impl Encodable,
+) -> anyhow::Result<Bytes> {
+    // ApiVersions always has header version 0, so that a client can read it before it knows what the broker speaks.
+    let header_version = key.response_header_version(version);
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let length = header.compute_size(header_version)? + response.compute_size(version)?;
+    // Reserved once: an answer to a fetch is a megabyte, and growing would copy it again and again.
+    let mut frame = BytesMut::with_capacity(LENGTH_BYTES + length);
+    frame.put_i32(i32::try_from(length)?);
+    header.encode(&mut frame, header_version)?;
+    response.encode(&mut frame, version)?;
+    ensure!(
+        frame.len() == LENGTH_BYTES + length,
+        "the answer's computed and encoded lengths differ"
+    );
+    Ok(frame.freeze())
 }
