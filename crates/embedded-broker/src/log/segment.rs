@@ -67,8 +67,9 @@ impl Segment {
         finish: impl FnOnce(&mut [u8]),
     ) {
         if !self.open.is_empty() && self.open.len() + batch.len() > CHUNK_BYTES {
-            self.sealed
-                .push(Bytes::from(std::mem::take(&mut self.open)));
+            // A log that filled one chunk will fill the next: reserved whole, it is never copied while it grows.
+            let full = std::mem::replace(&mut self.open, Vec::with_capacity(CHUNK_BYTES));
+            self.sealed.push(Bytes::from(full));
         }
         let position = self.open.len();
         self.open.extend_from_slice(batch);
