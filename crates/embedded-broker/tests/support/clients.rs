@@ -1,0 +1,1 @@
+//! librdkafka clients with settings that make a test quick.
