@@ -1,1 +1,25 @@
-//! placeholder
+//! The library behind the examples, the exercises and the book: Apache Kafka in Rust, one noun a file.
+//!
+//! Each room can be read, used and copied alone:
+//!
+//! - [`config`]: which brokers to talk to, read from the environment in one place
+//! - [`topics`]: bring a topic into being, safely from several processes at once
+//! - [`producer`]: send records, and know where each one was written
+//! - [`consumer`]: read records in a group, commit what was processed, leave at once
+//! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
+//! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
+//! - [`logging`]: quiet by default, `RUST_LOG` opens it
+//! - [`error`]: everything that can go wrong, in one documented enum
+//!
+//! Keys and payloads are bytes here. What they mean is decided a layer above.
+
+pub mod config;
+pub mod consumer;
+pub mod error;
+pub mod logging;
+pub mod producer;
+pub mod reachability;
+pub mod shutdown;
+pub mod topics;
+
+pub use error::Error;

@@ -1,0 +1,181 @@
+//! Example 1: produce and consume.
+//!
+//! Shows: records are sent, each delivery report says where its record was written, and a consumer group reads them
+//! back, commits, and leaves.
+//!
+//! Key point: a record is sent when its delivery report says so, and processed when its offset is committed. Neither
+//! happens when a function returns.
+//!
+//! Limit: one member in the group. If a second one with the same `--group` runs, what it reads counts as lost here.
+//!
+//! Run it:
+//!
+//! ```sh
+//! make example-1                                   # starts a broker if none answers
+//! cargo run --example 01_produce_consume -- --topic orders --group shop   # twice: offsets go on where they were
+//! ```
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use clap::Parser;
+use kafka_event_streaming::config::{self, BootstrapServers};
+use kafka_event_streaming::consumer::{Polled, RecordConsumer};
+use kafka_event_streaming::producer::{Delivery, RecordProducer};
+use kafka_event_streaming::reachability;
+use kafka_event_streaming::shutdown::{self, CancellationToken};
+use kafka_event_streaming::topics::{self, ReadyTopic};
+use rdkafka::Message;
+use rdkafka::message::OwnedMessage;
+
+const PARTITIONS: i32 = 3;
+
+/// The longest wait for one record or end of a partition. Joining the group is part of the first one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    kafka_event_streaming::logging::init();
+    let arguments = Arguments::parse();
+    let servers = config::bootstrap_servers()?;
+    let stop = shutdown::on_signal()?;
+    reachability::check(&servers, reachability::PATIENCE).await?;
+
+    let topic = topics::ensure_topic(&servers, &arguments.topic, PARTITIONS).await?;
+    println!("Example 1: produce and consume, on {servers}");
+    println!(
+        "topic {}, {} partitions, group {}\n",
+        topic.name, topic.partitions, arguments.group
+    );
+
+    let delivered = produce(&servers, &topic, arguments.records, &stop).await?;
+    let received = consume(&servers, &topic, &arguments.group, &delivered, &stop).await?;
+
+    let lost = delivered.len() - received;
+    let note = if stop.is_cancelled() {
+        " (stopped early)"
+    } else {
+        ""
+    };
+    println!(
+        "\nsent {}, received {received}, lost {lost}{note}",
+        delivered.len()
+    );
+    ensure!(
+        lost == 0 || stop.is_cancelled(),
+        "{lost} records were sent and never read back"
+    );
+    Ok(())
+}
+
+/// Sends `count` records without waiting in between, then awaits and prints each delivery report.
+async fn produce(
+    servers: &BootstrapServers,
+    topic: &ReadyTopic,
+    count: u32,
+    stop: &CancellationToken,
+) -> Result<HashSet<(i32, i64)>> {
+    let producer = RecordProducer::new(servers)?;
+    let mut pending = Vec::new();
+    for number in 1..=count {
+        if stop.is_cancelled() {
+            break;
+        }
+        // Equal keys go to the same partition: a customer's orders stay in order.
+        let key = format!("customer-{}", number % 4);
+        let payload = format!("order {number}");
+        pending.push(
+            producer
+                .enqueue(&topic.name, key.as_bytes(), payload.as_bytes())
+                .await?,
+        );
+    }
+
+    let mut delivered = HashSet::new();
+    for report in pending {
+        let Delivery {
+            topic,
+            partition,
+            offset,
+        } = report.await?;
+        println!("delivered  {topic:<28} partition {partition:<2} offset {offset:>6}");
+        delivered.insert((partition, offset));
+    }
+    // Every report was awaited, so nothing is left to flush. It stays as the rule: flush before the producer goes.
+    producer.flush(Duration::from_secs(5)).await?;
+    Ok(delivered)
+}
+
+/// Joins the group and reads to the end of every partition. Returns how many of the `delivered` records came back.
+async fn consume(
+    servers: &BootstrapServers,
+    topic: &ReadyTopic,
+    group: &str,
+    delivered: &HashSet<(i32, i64)>,
+    stop: &CancellationToken,
+) -> Result<usize> {
+    println!();
+    let consumer = RecordConsumer::new(servers, group, &topic.name)?;
+    let outcome = read_to_the_end(&consumer, topic, delivered, stop).await;
+    // On every path, also after an error or Ctrl-C: a member that just vanishes keeps its partitions from the others
+    // until its session times out.
+    consumer.close().await?;
+    outcome
+}
+
+async fn read_to_the_end(
+    consumer: &RecordConsumer,
+    topic: &ReadyTopic,
+    delivered: &HashSet<(i32, i64)>,
+    stop: &CancellationToken,
+) -> Result<usize> {
+    let mut received = HashSet::new();
+    let mut ended = HashSet::new();
+    while ended.len() < topic.partitions {
+        let polled = tokio::select! {
+            polled = consumer.next(PATIENCE) => polled,
+            () = stop.cancelled() => break,
+        };
+        match polled {
+            Ok(Polled::Record(record)) => {
+                process(&record);
+                // After the work, never before it: whoever stops in between does the record again, and loses none.
+                consumer.commit(&record).await?;
+                received.insert((record.partition(), record.offset()));
+            }
+            Ok(Polled::EndOfPartition(partition)) => {
+                println!("end of partition {partition}: all of it was read");
+                ended.insert(partition);
+            }
+            Ok(Polled::Nothing) => bail!("no record and no end of a partition for {PATIENCE:?}"),
+            // The client reconnects by itself, so a passing failure is worth a line and no more.
+            Err(error) if !error.is_fatal() => eprintln!("reading goes on after: {error:?}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(delivered.intersection(&received).count())
+}
+
+/// The work that a record stands for. Here it is printing.
+fn process(record: &OwnedMessage) {
+    let payload = String::from_utf8_lossy(record.payload().unwrap_or_default());
+    let (partition, offset) = (record.partition(), record.offset());
+    println!("received   {payload:<28} partition {partition:<2} offset {offset:>6}");
+}
+
+/// Produce records, print where each was written, and read them back in a consumer group.
+#[derive(Parser)]
+struct Arguments {
+    /// The topic to use; it is created when it does not exist. Without it: one of this run's own
+    #[arg(long, default_value_t = topics::unique_name("example-01"), hide_default_value = true)]
+    topic: String,
+
+    /// The consumer group to read in. Without it: one of this run's own
+    #[arg(long, default_value_t = topics::unique_name("example-01"), hide_default_value = true)]
+    group: String,
+
+    /// How many records to send
+    #[arg(long, default_value_t = 10)]
+    records: u32,
+}

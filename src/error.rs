@@ -1,0 +1,152 @@
+//! Everything that can go wrong in this library, in one enum. Messages say what was tried and, where a person can do
+//! something, what to do; the cause is the error's `source`, so a report that prints the chain says nothing twice.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// What went wrong, and with which topic, partition and offset.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An environment variable holds something that cannot be used. Nothing was tried with it.
+    #[error("{variable} is {value:?}, but {reason}: {remedy}")]
+    Setting {
+        /// The variable's name.
+        variable: &'static str,
+        /// Its value as found.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to write instead.
+        remedy: &'static str,
+    },
+
+    /// Nothing that speaks Kafka answered in time at any of the addresses.
+    #[error(
+        "no Kafka broker answered at {servers} within {} s: start one with `make infra-up`, or set \
+         {variable} to one that runs",
+        .waited.as_secs_f32(), variable = crate::config::BOOTSTRAP_SERVERS_VARIABLE
+    )]
+    Unreachable {
+        /// The addresses that were tried.
+        servers: String,
+        /// How long.
+        waited: Duration,
+        /// What the client reported last.
+        source: KafkaError,
+    },
+
+    /// librdkafka refused to create a client: a setting has a name or value that it does not know.
+    #[error("could not create the {client}")]
+    Client {
+        /// Which kind of client.
+        client: &'static str,
+        /// What librdkafka objected to.
+        source: KafkaError,
+    },
+
+    /// The broker refused to create a topic.
+    #[error("could not create topic {topic}: {code}")]
+    TopicNotCreated {
+        /// The topic's name.
+        topic: String,
+        /// The broker's reason.
+        code: RDKafkaErrorCode,
+    },
+
+    /// A topic could not be created or looked at because the request itself failed.
+    #[error("could not reach the cluster about topic {topic}")]
+    TopicRequest {
+        /// The topic's name.
+        topic: String,
+        /// What the client reported.
+        source: KafkaError,
+    },
+
+    /// A topic exists, but some partition had no leader in time, so records cannot be written to it yet.
+    #[error("topic {topic} has no leader for every partition after {} s", .waited.as_secs_f32())]
+    TopicNotReady {
+        /// The topic's name.
+        topic: String,
+        /// How long its leaders were waited for.
+        waited: Duration,
+    },
+
+    /// A record was not written, or the broker's confirmation did not arrive before the delivery timeout. In the
+    /// second case the record may be in the log all the same.
+    #[error("a record for topic {topic} was not delivered")]
+    NotDelivered {
+        /// The topic it was meant for.
+        topic: String,
+        /// What the delivery report says.
+        source: KafkaError,
+    },
+
+    /// Records were still on their way when the time for flushing was over. They are lost if the process ends now.
+    #[error("{remaining} records were still not delivered after {} s", .waited.as_secs_f32())]
+    FlushIncomplete {
+        /// How many records have no delivery report yet.
+        remaining: usize,
+        /// How long was waited.
+        waited: Duration,
+    },
+
+    /// Reading failed. The consumer is still usable unless the source says that the error is fatal.
+    #[error("could not read the next record")]
+    Receive {
+        /// What the client reported.
+        source: KafkaError,
+    },
+
+    /// Joining the group, or telling it which topics to read, failed.
+    #[error("could not subscribe to topic {topic}")]
+    Subscribe {
+        /// The topic's name.
+        topic: String,
+        /// What the client reported.
+        source: KafkaError,
+    },
+
+    /// An offset was not stored: after a restart the group reads from the last one that was.
+    #[error("could not commit offset {offset} of partition {partition} of topic {topic}")]
+    Commit {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: i32,
+        /// The offset that was to be stored: that of the next record to read.
+        offset: i64,
+        /// What the broker or client reported.
+        source: KafkaError,
+    },
+
+    /// The blocking half of a call (flush, commit or close) ended in a panic, or its runtime was shut down.
+    #[error("a blocking call into the Kafka client did not finish")]
+    Interrupted {
+        /// What the runtime reported.
+        #[from]
+        source: tokio::task::JoinError,
+    },
+
+    /// The process could not be told to listen for signals.
+    #[error("could not listen for Ctrl-C and SIGTERM")]
+    Signals {
+        /// What the operating system reported.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// True when the client that reported this is of no more use and has to be created anew. Anything else that a
+    /// consumer reports may pass, because librdkafka reconnects by itself
+    /// (<https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#fatal-consumer-errors>).
+    pub fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::Receive {
+                source: KafkaError::MessageConsumptionFatal(_)
+            }
+        )
+    }
+}
