@@ -40,6 +40,8 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let servers = config::bootstrap_servers()?;
     let stop = shutdown::on_signal()?;
+    // Created first: it connects, and gets the producer id that idempotence needs, while the topic is being made.
+    let producer = RecordProducer::new(&servers)?;
     reachability::check(&servers, reachability::PATIENCE).await?;
 
     let topic = topics::ensure_topic(&servers, &arguments.topic, PARTITIONS).await?;
@@ -49,7 +51,7 @@ async fn main() -> Result<()> {
         topic.name, topic.partitions, arguments.group
     );
 
-    let delivered = produce(&servers, &topic, arguments.records, &stop).await?;
+    let delivered = produce(&producer, &topic, arguments.records, &stop).await?;
     let received = consume(&servers, &topic, &arguments.group, &delivered, &stop).await?;
 
     let lost = delivered.len() - received;
@@ -71,12 +73,11 @@ async fn main() -> Result<()> {
 
 /// Sends `count` records without waiting in between, then awaits and prints each delivery report.
 async fn produce(
-    servers: &BootstrapServers,
+    producer: &RecordProducer,
     topic: &ReadyTopic,
     count: u32,
     stop: &CancellationToken,
 ) -> Result<HashSet<(i32, i64)>> {
-    let producer = RecordProducer::new(servers)?;
     let mut pending = Vec::new();
     for number in 1..=count {
         if stop.is_cancelled() {

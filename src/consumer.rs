@@ -51,6 +51,9 @@ fn settings(servers: &BootstrapServers, group: &str) -> ClientConfig {
         // Classic groups learn of a rebalance by their next heartbeat: at the default of 3 s every member waits for
         // so long each time another one joins or leaves. Keep it below a third of the session timeout.
         .set("heartbeat.interval.ms", "500")
+        // The broker holds an answer back until there is a new record, or for this long. The end of a partition shows
+        // only in an answer without records, so at the default of 500 ms every reader to the end waits half a second.
+        .set("fetch.wait.max.ms", "100")
         // When 100,000 records wait in the local queue, fetching pauses for this long. At librdkafka's default of
         // 1,000 ms a consumer of small records sleeps through most of each second.
         .set("fetch.queue.backoff.ms", "1");

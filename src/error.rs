@@ -23,16 +23,14 @@ pub enum Error {
     },
 
     /// Nothing that speaks Kafka answered in time at any of the addresses.
-    #[error(
-        "no Kafka broker answered at {servers} within {} s: start one with `make infra-up`, or set \
-         {variable} to one that runs",
-        .waited.as_secs_f32(), variable = crate::config::BOOTSTRAP_SERVERS_VARIABLE
-    )]
+    #[error("no Kafka broker answered at {servers} (waited {:.1} s): {}", .waited.as_secs_f32(), remedy(*is_default))]
     Unreachable {
         /// The addresses that were tried.
         servers: String,
         /// How long.
         waited: Duration,
+        /// Whether nobody chose these addresses, which decides what a person can do.
+        is_default: bool,
         /// What the client reported last.
         source: KafkaError,
     },
@@ -135,6 +133,14 @@ pub enum Error {
         /// What the operating system reported.
         source: std::io::Error,
     },
+}
+
+fn remedy(is_default: bool) -> &'static str {
+    if is_default {
+        "start one with `make infra-up`, or set KAFKA_BOOTSTRAP_SERVERS to one that runs"
+    } else {
+        "KAFKA_BOOTSTRAP_SERVERS names that address; start a broker there, or unset the variable and run `make infra-up`"
+    }
 }
 
 impl Error {

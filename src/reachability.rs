@@ -3,7 +3,7 @@
 //! librdkafka connects in the background and retries for ever, which is right for a service and puzzling for a person
 //! at a terminal: a program without a broker just hangs. Programs for people ask first.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -27,13 +27,15 @@ pub async fn check(servers: &BootstrapServers, patience: Duration) -> Result<(),
             client: "client that looks for a broker",
             source,
         })?;
+    let started = Instant::now();
     let answer = tokio::task::spawn_blocking(move || {
         client.client().fetch_metadata(None, patience).map(drop)
     })
     .await?;
     answer.map_err(|source| Error::Unreachable {
         servers: servers.to_string(),
-        waited: patience,
+        waited: started.elapsed(),
+        is_default: servers.is_default(),
         source,
     })
 }

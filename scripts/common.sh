@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced after `set -euo pipefail`; from here on the repository's root is the directory.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+# The broker's port on this machine. The default is also that of docker-compose.yml and src/config.rs: a test compares
+# them.
+INFRA_PORT=${INFRA_PORT:-9092}
+INFRA_UI_PORT=${INFRA_UI_PORT:-8080}
+export INFRA_PORT INFRA_UI_PORT
+
+say() { printf '%s\n' "$*"; }
+
+die() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# build_with_broker EXAMPLE: sets $broker_binary and $example_binary. The first is handed on to the scripts that this one
+# calls.
+#
+# One invocation builds both. In two, cargo would choose the features of the crates they share twice, differently, and
+# compile those crates twice. Cargo itself is asked for the paths: CARGO_TARGET_DIR and .cargo/config.toml move them.
+build_with_broker() {
+    local executables
+    executables=$(cargo build --message-format=json-render-diagnostics \
+        --package kafka-event-streaming --package embedded-broker --bin embedded-broker --example "$1" |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+    broker_binary=$(grep '/embedded-broker$' <<<"$executables")
+    export broker_binary
+    # shellcheck disable=SC2034 # read by scripts/example.sh
+    example_binary=$(grep "/examples/$1\$" <<<"$executables")
+}
+
+# Whatever is started before an example is chosen is built with this one, so that the example finds everything built.
+first_example() {
+    basename examples/01_*.rs .rs
+}
+
+# Sets $answer to what answers on localhost:INFRA_PORT: kafka, other, or nothing. The port is tried first, so that a
+# question about an idle machine needs no build.
+look() {
+    local result=0
+    answer=nothing # read by the script that sources this one
+    (: <"/dev/tcp/localhost/$INFRA_PORT") 2>/dev/null || return 0
+    [ -n "${broker_binary:-}" ] || build_with_broker "$(first_example)"
+    "$broker_binary" probe --bootstrap-servers "localhost:$INFRA_PORT" >/dev/null 2>&1 || result=$?
+    case $result in
+    0) answer=kafka ;;
+    1) ;;
+    *) answer=other ;;
+    esac
+}
