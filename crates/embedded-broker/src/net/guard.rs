@@ -105,3 +105,70 @@ impl ByteBuf for CountGuard {
         self.bytes.split_to(size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::{BufMut, BytesMut};
+    use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest};
+
+    fn built(write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut bytes = BytesMut::new();
+        write(&mut bytes);
+        bytes.freeze()
+    }
+
+    #[test]
+    fn a_plain_array_that_announces_two_billion_topics_is_refused() {
+        let lying = built(|bytes| bytes.put_i32(i32::MAX));
+        assert!(check::<MetadataRequest>(&lying, 1).is_err());
+    }
+
+    #[test]
+    fn a_count_of_what_is_left_is_refused_when_the_elements_are_not_there() {
+        let lying = built(|bytes| {
+            bytes.put_i32(300);
+            bytes.put_bytes(0, 299);
+        });
+        assert!(check::<MetadataRequest>(&lying, 1).is_err());
+    }
+
+    #[test]
+    fn a_compact_array_that_announces_four_billion_topics_is_refused() {
+        let lying = built(|bytes| bytes.put_slice(&[0xff, 0xff, 0xff, 0xff, 0x0f]));
+        assert!(check::<MetadataRequest>(&lying, 9).is_err());
+    }
+
+    #[test]
+    fn a_count_behind_a_boolean_with_its_high_bit_set_is_still_seen() {
+        // allow_auto_topic_creation as 0x80, include_topic_authorized_operations, then the number of tagged fields.
+        let lying =
+            built(|bytes| bytes.put_slice(&[0x01, 0x80, 0x80, 0xff, 0xff, 0xff, 0xff, 0x0f]));
+        assert!(check::<MetadataRequest>(&lying, 11).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_no_counts_may_be_larger_than_the_request() {
+        let topics = MetadataRequest::default().with_topics(Some(Vec::new()));
+        let fetch = FetchRequest::default()
+            .with_max_wait_ms(30_000)
+            .with_max_bytes(52_428_800)
+            .with_min_bytes(1);
+        let produce = ProduceRequest::default()
+            .with_timeout_ms(300_000)
+            .with_acks(-1);
+        for version in [4, 12] {
+            assert!(check::<FetchRequest>(&encoded(&fetch, version), version).is_ok());
+        }
+        assert!(check::<ProduceRequest>(&encoded(&produce, 9), 9).is_ok());
+        assert!(check::<MetadataRequest>(&encoded(&topics, 12), 12).is_ok());
+    }
+
+    fn encoded(request: &impl kafka_protocol::protocol::Encodable, version: i16) -> Bytes {
+        let mut bytes = BytesMut::new();
+        request
+            .encode(&mut bytes, version)
+            .expect("a request that the crate can express");
+        bytes.freeze()
+    }
+}
