@@ -101,8 +101,9 @@ free_port() {
     done
 }
 
-# A quick start counts for more than peak speed: only the first compiler, and a small heap.
-readonly java_server=(java -Xms256m -Xmx512m -XX:TieredStopAtLevel=1 -Xshare:auto
+# A quick start counts for more than peak speed: only the first compiler, and a small heap. A benchmark asks for others.
+read -ra java_options <<<"${APACHE_KAFKA_JAVA_OPTIONS:--Xms256m -Xmx512m -XX:TieredStopAtLevel=1}"
+readonly java_server=(java "${java_options[@]}" -Xshare:auto
     -Dlog4j2.configurationFile="$settings/log4j2.properties" -Dkafka.log.level=INFO -cp "$libraries/*")
 
 # Formats fresh data and starts a server on it: returns 0 once it serves, 1 if it died.
