@@ -1,7 +1,9 @@
 //! The broker under test: the one at `KAFKA_BOOTSTRAP_SERVERS`, or one embedded broker for this test process.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use embedded_broker::Broker;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{FindCoordinatorRequest, InitProducerIdRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
@@ -11,25 +13,35 @@ use uuid::Uuid;
 use super::raw::RawClient;
 use super::wait::{DEADLINE, eventually};
 
-/// Set once, by the first test that asks. The embedded broker lives as long as the process.
+/// Set once, by the first test that asks.
 static ADDRESS: OnceCell<String> = OnceCell::const_new();
+/// Here it lives as long as the process.
+static EMBEDDED: OnceLock<Broker> = OnceLock::new();
 
 /// The address of the broker under test, once its coordinators serve.
 pub(crate) async fn broker() -> &'static str {
     ADDRESS
         .get_or_init(|| async {
-            let address = match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
-                Ok(address) => address,
+            match std::env::var("KAFKA_BOOTSTRAP_SERVERS") {
+                Ok(address) => {
+                    wait_for_coordinators(&address).await;
+                    address
+                }
                 Err(_) => start_embedded().await,
-            };
-            wait_for_coordinators(&address).await;
-            address
+            }
         })
         .await
 }
 
+/// The embedded broker serves on a thread of its own: it outlives the runtime of the test that starts it.
 async fn start_embedded() -> String {
-    panic!("no embedded broker yet: set KAFKA_BOOTSTRAP_SERVERS");
+    let broker = Broker::builder()
+        .listen("127.0.0.1:0")
+        .partitions(3)
+        .start()
+        .await;
+    let broker = broker.expect("start the embedded broker");
+    EMBEDDED.get_or_init(|| broker).bootstrap_servers()
 }
 
 /// A fresh Apache Kafka creates its internal topics at the first question, loads each of their partitions and reserves its
