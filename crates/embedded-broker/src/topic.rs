@@ -89,6 +89,13 @@ impl Topics {
         self.by_name.get_mut(name)
     }
 
+    /// Whether the topic has a partition of this index.
+    pub(crate) fn has(&self, topic: &str, index: i32) -> bool {
+        self.get(topic)
+            .zip(usize::try_from(index).ok())
+            .is_some_and(|(topic, index)| index < topic.partitions.len())
+    }
+
     /// In the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
         self.by_name

@@ -53,7 +53,10 @@ fn delete(state: &mut State, asked: DeleteTopicState) -> DeletableTopicResult {
     };
     let result = result.with_name(Some(TopicName(StrBytes::from_string(name.clone()))));
     match state.topics.delete(&name) {
-        Some(topic) => result.with_topic_id(topic.id),
+        Some(topic) => {
+            state.groups.forget_topic(&name);
+            result.with_topic_id(topic.id)
+        }
         None => failed(result, unknown),
     }
 }

@@ -8,10 +8,16 @@ mod create_topics;
 mod delete_topics;
 mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod produce;
+mod sync_group;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -162,7 +168,13 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<fetch::Fetch>(),
     Registration::of::<list_offsets::ListOffsets>(),
     Registration::of::<metadata::Metadata>(),
+    Registration::of::<offset_commit::OffsetCommit>(),
+    Registration::of::<offset_fetch::OffsetFetch>(),
     Registration::of::<find_coordinator::FindCoordinator>(),
+    Registration::of::<join_group::JoinGroup>(),
+    Registration::of::<heartbeat::Heartbeat>(),
+    Registration::of::<leave_group::LeaveGroup>(),
+    Registration::of::<sync_group::SyncGroup>(),
     Registration::of::<api_versions::ApiVersions>(),
     Registration::of::<create_topics::CreateTopics>(),
     Registration::of::<delete_topics::DeleteTopics>(),
@@ -229,4 +241,12 @@ pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Bytes, Ref
     let response =
         api_versions::response().with_error_code(ResponseError::UnsupportedVersion.code());
     encode(ApiKey::ApiVersions, 0, correlation_id, &response)
+}
+
+/// The code that a field of an answer carries: 0 is success.
+pub(crate) fn code<T>(result: &Result<T, ResponseError>) -> i16 {
+    match result {
+        Ok(_) => 0,
+        Err(error) => error.code(),
+    }
 }

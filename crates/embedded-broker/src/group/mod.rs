@@ -1,17 +1,208 @@
-//! Consumer groups.
+//! Groups: who shares the work, and how far it is done.
+//!
+//! A group is members that divide partitions among themselves, or committed offsets, or both; so members and offsets live
+//! in one entry. What the members do depends on the [`Kind`] of the group; offsets are the same for all kinds.
 
-use std::collections::HashMap;
+mod classic;
+mod offsets;
 
+pub(crate) use classic::{
+    ClassicGroup, JoinAnswer, JoinRequest, Joined, LeavingMember, MemberProtocol, SyncAnswer,
+    SyncRequest,
+};
+pub(crate) use offsets::{CommittedOffset, Offsets};
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use kafka_protocol::error::ResponseError;
+
+use crate::api::Context;
 use crate::clock::Now;
-use crate::timers::Timers;
+use crate::cluster::Cluster;
+use crate::timers::{Timer, Timers};
+
+/// From this version on OffsetCommit says of an unknown group that it is unknown; an older client would not know the
+/// error (KIP-848).
+const FIRST_OFFSET_COMMIT_OF_KIP_848: i16 = 9;
 
 /// All groups, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    by_id: HashMap<String, ()>,
+    /// Sorted, so that listings come in the same order each time.
+    by_id: BTreeMap<String, Group>,
+}
+
+/// One group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) kind: Kind,
+    pub(crate) offsets: Offsets,
+    /// The earliest timer of this group that is in the queue. A deadline that moved back needs no further one: the
+    /// timer fires early, finds nothing due and is scheduled anew.
+    timer: Option<Instant>,
+}
+
+/// How the members of a group share partitions.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// One of the members assigns the partitions (JoinGroup and SyncGroup). A group that only keeps offsets is one of
+    /// these without members, which Apache Kafka calls a simple group.
+    Classic(ClassicGroup),
+}
+
+/// Who commits offsets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committer<'a> {
+    /// Empty for a client that is no member.
+    pub(crate) member_id: &'a str,
+    pub(crate) instance_id: Option<&'a str>,
+    /// -1 for a client that is no member.
+    pub(crate) generation_or_epoch: i32,
+    /// Whether the offsets are part of a transaction (TxnOffsetCommit).
+    pub(crate) transactional: bool,
+    /// The version of the request.
+    pub(crate) version: i16,
 }
 
 impl Groups {
+    pub(crate) fn get(&self, id: &str) -> Option<&Group> {
+        self.by_id.get(id)
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.by_id.iter().map(|(id, group)| (id.as_str(), group))
+    }
+
+    /// The committed offsets of the group, to be changed. Members are changed by [`Self::change`].
+    pub(crate) fn offsets_mut(&mut self, id: &str) -> Option<&mut Offsets> {
+        self.by_id.get_mut(id).map(|group| &mut group.offsets)
+    }
+
+    /// Lets `change` have the group if it exists, and then schedules its timer. Everything that may set a deadline goes
+    /// through here.
+    pub(crate) fn change<R>(
+        &mut self,
+        id: &str,
+        timers: &mut Timers,
+        change: impl FnOnce(&mut Group) -> R,
+    ) -> Option<R> {
+        let group = self.by_id.get_mut(id)?;
+        let result = change(group);
+        group.schedule(id, timers);
+        Some(result)
+    }
+
+    /// As [`Self::change`], for a classic group; none too if the group is of another kind.
+    pub(crate) fn change_classic<R>(
+        &mut self,
+        id: &str,
+        timers: &mut Timers,
+        change: impl FnOnce(&mut ClassicGroup) -> R,
+    ) -> Option<R> {
+        self.change(id, timers, |group| match &mut group.kind {
+            Kind::Classic(classic) => Some(change(classic)),
+        })?
+    }
+
+    /// Makes sure that there is a group of this id: a classic one without members if there is none.
+    pub(crate) fn create(&mut self, id: &str) -> &mut Group {
+        self.by_id.entry(id.to_owned()).or_insert_with(|| Group {
+            kind: Kind::Classic(ClassicGroup::default()),
+            offsets: Offsets::default(),
+            timer: None,
+        })
+    }
+
+    /// The offsets of the group that `committer` may write to. A commit by a client that is no member creates the group
+    /// (a simple one); a commit by a member extends its session.
+    ///
+    /// # Errors
+    /// If the group does not exist although the client believes to be a member of it, or does not take the commit.
+    pub(crate) fn accept_commit(
+        &mut self,
+        id: &str,
+        committer: Committer<'_>,
+        now: Now,
+    ) -> Result<&mut Offsets, ResponseError> {
+        if !self.by_id.contains_key(id) && committer.generation_or_epoch >= 0 {
+            let knows_error =
+                !committer.transactional && committer.version >= FIRST_OFFSET_COMMIT_OF_KIP_848;
+            return Err(match knows_error {
+                true => ResponseError::GroupIdNotFound,
+                false => ResponseError::IllegalGeneration,
+            });
+        }
+        let group = self.create(id);
+        match &mut group.kind {
+            Kind::Classic(classic) => classic.accept_commit(committer, now)?,
+        }
+        Ok(&mut group.offsets)
+    }
+
+    /// Forgets the offsets of a topic that was deleted, as Apache Kafka does: a topic created anew under its name begins
+    /// at 0.
+    pub(crate) fn forget_topic(&mut self, topic: &str) {
+        for group in self.by_id.values_mut() {
+            group.offsets.remove_topic(topic);
+        }
+    }
+
     /// Lets the group do what has fallen due.
-    pub(crate) fn tick(&mut self, _group_id: &str, _now: Now, _timers: &mut Timers) {}
+    pub(crate) fn tick(&mut self, id: &str, now: Now, timers: &mut Timers) {
+        let _gone = self.change(id, timers, |group| {
+            if group.timer.is_some_and(|at| at <= now.instant) {
+                group.timer = None;
+            }
+            match &mut group.kind {
+                Kind::Classic(classic) => classic.expire(now),
+            }
+        });
+    }
+}
+
+impl Group {
+    /// Has the group's timer fire no later than its next deadline.
+    fn schedule(&mut self, id: &str, timers: &mut Timers) {
+        let deadline = match &self.kind {
+            Kind::Classic(classic) => classic.deadline(),
+        };
+        if let Some(deadline) = deadline
+            && self.timer.is_none_or(|at| deadline < at)
+        {
+            timers.schedule(deadline, Timer::Group(id.to_owned()));
+            self.timer = Some(deadline);
+        }
+    }
+}
+
+/// Whether the node that was asked coordinates the group.
+///
+/// # Errors
+/// NOT_COORDINATOR if not: the client asks FindCoordinator again.
+pub(crate) fn check_coordinator(
+    cluster: &Cluster,
+    cx: &Context,
+    group_id: &str,
+) -> Result<(), ResponseError> {
+    match cluster.is_coordinator(cx.node_id, group_id) {
+        true => Ok(()),
+        false => Err(ResponseError::NotCoordinator),
+    }
+}
+
+/// As [`check_coordinator`], for the requests of members: a group of members has a name.
+///
+/// # Errors
+/// INVALID_GROUP_ID or NOT_COORDINATOR.
+pub(crate) fn check_member_request(
+    cluster: &Cluster,
+    cx: &Context,
+    group_id: &str,
+) -> Result<(), ResponseError> {
+    if group_id.is_empty() {
+        return Err(ResponseError::InvalidGroupId);
+    }
+    check_coordinator(cluster, cx, group_id)
 }

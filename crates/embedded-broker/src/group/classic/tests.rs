@@ -1,0 +1,1 @@
+//! A classic group, driven by hand through its cycle.
