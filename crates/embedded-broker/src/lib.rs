@@ -25,6 +25,7 @@ mod api;
 mod broker;
 mod clock;
 mod cluster;
+mod config;
 mod error;
 mod group;
 mod log;

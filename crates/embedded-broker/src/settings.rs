@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::Overrides;
+
 /// The settings that handlers consult, under the names that Apache Kafka's broker configuration gives them
 /// (<https://kafka.apache.org/documentation/#brokerconfigs>).
 #[derive(Clone, Debug)]
@@ -34,5 +36,37 @@ impl Default for Settings {
             max_session_timeout: Duration::from_secs(1_800),
             max_offset_metadata: 4_096,
         }
+    }
+}
+
+impl Settings {
+    /// The settings as configurations that tools describe: those of Apache Kafka's with the values that they have here.
+    pub(crate) fn static_configs(&self) -> Overrides {
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        [
+            ("num.partitions", self.default_partitions.to_string()),
+            (
+                "auto.create.topics.enable",
+                self.auto_create_topics.to_string(),
+            ),
+            (
+                "group.initial.rebalance.delay.ms",
+                millis(self.initial_rebalance_delay),
+            ),
+            (
+                "group.min.session.timeout.ms",
+                millis(self.min_session_timeout),
+            ),
+            (
+                "group.max.session.timeout.ms",
+                millis(self.max_session_timeout),
+            ),
+            (
+                "offset.metadata.max.bytes",
+                self.max_offset_metadata.to_string(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 }

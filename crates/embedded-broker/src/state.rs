@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Now;
 use crate::cluster::Cluster;
+use crate::config::Configs;
 use crate::group::Groups;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -35,6 +36,7 @@ impl Shared {
 pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) cluster: Cluster,
+    pub(crate) configs: Configs,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     /// The next producer id that InitProducerId hands out. Never handed out twice.
@@ -45,6 +47,7 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(settings: Settings, cluster: Cluster) -> Self {
         Self {
+            configs: Configs::new(settings.static_configs()),
             settings,
             cluster,
             topics: Topics::default(),

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
+use crate::config::topic::{TopicConfig, TopicConfigs};
 use crate::log::PartitionLog;
 
 /// All topics, by name and by id.
@@ -25,8 +26,7 @@ pub(crate) struct Topic {
     pub(crate) id: Uuid,
     /// In the order of their indexes.
     pub(crate) partitions: Vec<Partition>,
-    /// What was set when the topic was created or altered; everything else has its default.
-    pub(crate) configs: BTreeMap<String, String>,
+    pub(crate) config: TopicConfigs,
 }
 
 /// One partition: its log, its leader and who waits for it.
@@ -117,14 +117,30 @@ impl Topics {
         topic: &str,
         index: i32,
     ) -> Result<&mut Partition, ResponseError> {
-        let partition = self
+        self.led_by_with_config(node_id, topic, index)
+            .map(|(partition, _)| partition)
+    }
+
+    /// As [`Topics::led_by`], with the configuration that is in force for the partition.
+    ///
+    /// # Errors
+    /// As [`Topics::led_by`].
+    pub(crate) fn led_by_with_config(
+        &mut self,
+        node_id: i32,
+        topic: &str,
+        index: i32,
+    ) -> Result<(&mut Partition, &TopicConfig), ResponseError> {
+        let (partition, config) = self
             .by_name
             .get_mut(topic)
             .zip(usize::try_from(index).ok())
-            .and_then(|(topic, index)| topic.partitions.get_mut(index))
+            .and_then(|(topic, index)| {
+                Some((topic.partitions.get_mut(index)?, topic.config.on(node_id)))
+            })
             .ok_or(ResponseError::UnknownTopicOrPartition)?;
         if partition.leader == node_id {
-            Ok(partition)
+            Ok((partition, config))
         } else {
             Err(ResponseError::NotLeaderOrFollower)
         }
@@ -162,7 +178,7 @@ impl Topics {
         &mut self,
         name: &str,
         replicas: Vec<Vec<i32>>,
-        configs: BTreeMap<String, String>,
+        config: TopicConfigs,
     ) -> &Topic {
         let id = Uuid::new_v4();
         self.names_by_id.insert(id, name.to_owned());
@@ -172,7 +188,7 @@ impl Topics {
             .insert_entry(Topic {
                 id,
                 partitions,
-                configs,
+                config,
             })
             .into_mut()
     }
@@ -183,12 +199,13 @@ impl Topics {
         name: &str,
         partitions: i32,
         cluster: &Cluster,
+        config: TopicConfigs,
     ) -> &Topic {
         let partitions = usize::try_from(partitions).unwrap_or(1);
         let replicas = (0..partitions)
             .map(|index| cluster.replicas(index, 1))
             .collect();
-        self.create(name, replicas, BTreeMap::new())
+        self.create(name, replicas, config)
     }
 
     /// Removes a topic and its records; fetches that are parked on it wake and find it gone.

@@ -87,11 +87,15 @@ fn create(
     } else {
         assigned(state, topic)?
     };
-    let configs: BTreeMap<String, String> = topic
+    let overrides = topic
         .configs
         .iter()
         .filter_map(|config| Some((config.name.to_string(), config.value.as_ref()?.to_string())))
         .collect();
+    let config = state
+        .configs
+        .topic(overrides)
+        .map_err(|invalid| Refusal::new(ResponseError::InvalidConfig, invalid.to_string()))?;
     let partitions = i32::try_from(replicas.len()).unwrap_or(i32::MAX);
     let replication_factor = replicas.first().map_or(1, |replicas| {
         i16::try_from(replicas.len()).unwrap_or(i16::MAX)
@@ -99,7 +103,7 @@ fn create(
     let id = if validate_only {
         Uuid::nil()
     } else {
-        state.topics.create(&topic.name, replicas, configs).id
+        state.topics.create(&topic.name, replicas, config).id
     };
     Ok(CreatableTopicResult::default()
         .with_name(topic.name.clone())

@@ -14,6 +14,7 @@ use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataRespon
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, Context, Outcome};
+use crate::config::Overrides;
 use crate::state::State;
 use crate::topic::{Partition, Topic};
 
@@ -118,16 +119,17 @@ fn one_topic(
         return found(name, topic);
     }
     let error = match state.topics.check_new_name(name) {
-        Ok(()) if may_create => {
-            return found(
-                name,
-                state.topics.create_default(
+        Ok(()) if may_create => match state.configs.topic(Overrides::default()) {
+            Ok(config) => {
+                let partitions = state.settings.default_partitions;
+                let topics = &mut state.topics;
+                return found(
                     name,
-                    state.settings.default_partitions,
-                    &state.cluster,
-                ),
-            );
-        }
+                    topics.create_default(name, partitions, &state.cluster, config),
+                );
+            }
+            Err(_) => ResponseError::InvalidConfig,
+        },
         Ok(()) => ResponseError::UnknownTopicOrPartition,
         Err((error, _)) => error,
     };
