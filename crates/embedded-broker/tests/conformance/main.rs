@@ -10,10 +10,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod coordinators;
 mod fetch;
+mod groups_join;
+mod groups_rebalance;
+mod groups_static;
 mod idempotence;
 mod list_offsets;
 mod metadata;
+mod offsets;
 mod produce;
 mod topics;
 mod versions;
