@@ -16,7 +16,7 @@
 //! ```
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
@@ -133,9 +133,10 @@ async fn read_to_the_end(
 ) -> Result<usize> {
     let mut received = HashSet::new();
     let mut ended = HashSet::new();
+    let mut deadline = Instant::now() + PATIENCE;
     while ended.len() < topic.partitions {
         let polled = tokio::select! {
-            polled = consumer.next(PATIENCE) => polled,
+            polled = consumer.next(deadline.saturating_duration_since(Instant::now())) => polled,
             () = stop.cancelled() => break,
         };
         match polled {
@@ -149,11 +150,17 @@ async fn read_to_the_end(
                 println!("end of partition {partition}: all of it was read");
                 ended.insert(partition);
             }
-            Ok(Polled::Nothing) => bail!("no record and no end of a partition for {PATIENCE:?}"),
-            // The client reconnects by itself, so a passing failure is worth a line and no more.
-            Err(error) if !error.is_fatal() => eprintln!("reading goes on after: {error:?}"),
-            Err(error) => return Err(error.into()),
+            Ok(Polled::Nothing) => bail!("nothing was read for {PATIENCE:?}"),
+            Err(error) if error.is_fatal() || Instant::now() >= deadline => {
+                return Err(error.into());
+            }
+            // The client reconnects by itself, so a failure that passes is worth a line and no more.
+            Err(error) => {
+                eprintln!("reading goes on after: {error:?}");
+                continue;
+            }
         }
+        deadline = Instant::now() + PATIENCE;
     }
     Ok(delivered.intersection(&received).count())
 }

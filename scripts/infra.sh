@@ -109,6 +109,8 @@ up_compose() {
     if ! "${compose[@]}" up --detach --wait --wait-timeout 180; then
         die "The containers did not get ready. See: make infra-logs. Remove them with: make infra-down"
     fi
+    look
+    [ "$answer" = kafka ] || die "The containers run, but no Kafka broker answers on localhost:$INFRA_PORT. See: make infra-logs"
     say "Apache Kafka is ready on localhost:$INFRA_PORT, Kafka UI on http://localhost:$INFRA_UI_PORT."
     say "Stop both with: make infra-down"
 }
