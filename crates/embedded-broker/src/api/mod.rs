@@ -17,6 +17,8 @@ mod metadata;
 mod offset_commit;
 mod offset_fetch;
 mod produce;
+#[cfg(test)]
+mod registry;
 mod sync_group;
 
 use std::ops::RangeInclusive;
