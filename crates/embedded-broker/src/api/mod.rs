@@ -5,16 +5,20 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
+mod describe_groups;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod produce;
 #[cfg(test)]
@@ -177,10 +181,14 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<heartbeat::Heartbeat>(),
     Registration::of::<leave_group::LeaveGroup>(),
     Registration::of::<sync_group::SyncGroup>(),
+    Registration::of::<describe_groups::DescribeGroups>(),
+    Registration::of::<list_groups::ListGroups>(),
     Registration::of::<api_versions::ApiVersions>(),
     Registration::of::<create_topics::CreateTopics>(),
     Registration::of::<delete_topics::DeleteTopics>(),
     Registration::of::<init_producer_id::InitProducerId>(),
+    Registration::of::<delete_groups::DeleteGroups>(),
+    Registration::of::<offset_delete::OffsetDelete>(),
 ];
 
 /// The registration of the API with this key.

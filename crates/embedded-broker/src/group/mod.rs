@@ -7,8 +7,8 @@ mod classic;
 mod offsets;
 
 pub(crate) use classic::{
-    ClassicGroup, JoinAnswer, JoinRequest, Joined, LeavingMember, MemberProtocol, SyncAnswer,
-    SyncRequest,
+    ClassicGroup, JoinAnswer, JoinRequest, Joined, LeavingMember, Member as ClassicMember,
+    MemberProtocol, SyncAnswer, SyncRequest,
 };
 pub(crate) use offsets::{CommittedOffset, Offsets};
 
@@ -141,6 +141,37 @@ impl Groups {
         Ok(&mut group.offsets)
     }
 
+    /// The group, if offsets of it may be deleted.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP if there are members and nobody can know what they read.
+    pub(crate) fn with_deletable_offsets(&mut self, id: &str) -> Result<&mut Group, ResponseError> {
+        let group = self
+            .by_id
+            .get_mut(id)
+            .ok_or(ResponseError::GroupIdNotFound)?;
+        match &group.kind {
+            Kind::Classic(classic) if !classic.is_empty() && !classic.has_consumers() => {
+                Err(ResponseError::NonEmptyGroup)
+            }
+            Kind::Classic(_) => Ok(group),
+        }
+    }
+
+    /// Deletes a group without members, and its offsets.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP.
+    pub(crate) fn delete(&mut self, id: &str) -> Result<(), ResponseError> {
+        match self.by_id.get(id) {
+            None => return Err(ResponseError::GroupIdNotFound),
+            Some(group) if !group.kind.is_empty() => return Err(ResponseError::NonEmptyGroup),
+            Some(_) => {}
+        }
+        self.by_id.remove(id);
+        Ok(())
+    }
+
     /// Forgets the offsets of a topic that was deleted, as Apache Kafka does: a topic created anew under its name begins
     /// at 0.
     pub(crate) fn forget_topic(&mut self, topic: &str) {
@@ -159,6 +190,43 @@ impl Groups {
                 Kind::Classic(classic) => classic.expire(now),
             }
         });
+    }
+}
+
+impl Kind {
+    /// The type's name, as tools show it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Classic(_) => "classic",
+        }
+    }
+
+    /// The state's name, as tools show it.
+    pub(crate) fn state(&self) -> &'static str {
+        match self {
+            Self::Classic(classic) => classic.state(),
+        }
+    }
+
+    /// What kind of members these are; empty if there never were any.
+    pub(crate) fn protocol_type(&self) -> &str {
+        match self {
+            Self::Classic(classic) => classic.protocol_type().unwrap_or_default(),
+        }
+    }
+
+    /// Whether there are no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Classic(classic) => classic.is_empty(),
+        }
+    }
+
+    /// Whether a member reads the topic.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(classic) => classic.is_subscribed(topic),
+        }
     }
 }
 

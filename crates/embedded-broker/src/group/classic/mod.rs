@@ -13,6 +13,7 @@
 
 mod join;
 mod member;
+mod subscription;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,9 @@ use kafka_protocol::error::ResponseError;
 
 use super::Committer;
 use crate::clock::Now;
+
+/// The protocol type of consumers.
+const CONSUMER: &str = "consumer";
 
 /// A group whose members assign partitions among themselves.
 #[derive(Debug, Default)]
@@ -94,6 +98,51 @@ pub(crate) struct LeavingMember<'a> {
 }
 
 impl ClassicGroup {
+    /// The state's name, as tools show it.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Empty => "Empty",
+            Phase::PreparingRebalance { .. } => "PreparingRebalance",
+            Phase::CompletingRebalance { .. } => "CompletingRebalance",
+            Phase::Stable { .. } => "Stable",
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.phase, Phase::Empty)
+    }
+
+    pub(crate) fn is_stable(&self) -> bool {
+        matches!(self.phase, Phase::Stable { .. })
+    }
+
+    pub(crate) fn protocol_type(&self) -> Option<&str> {
+        self.protocol_type.as_deref()
+    }
+
+    pub(crate) fn protocol_name(&self) -> Option<&str> {
+        self.protocol_name.as_deref()
+    }
+
+    /// In the order in which they joined.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether the members are consumers, whose subscriptions can be read.
+    pub(crate) fn has_consumers(&self) -> bool {
+        self.protocol_type.as_deref() == Some(CONSUMER)
+    }
+
+    /// Whether a member reads the topic. Where that cannot be known of a consumer, it does.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        let reads = |member: &Member| {
+            let subscription = member.metadata(self.protocol_name());
+            subscription::names_topic(&subscription, topic).unwrap_or(true)
+        };
+        self.has_consumers() && self.members.iter().any(reads)
+    }
+
     /// The member is alive.
     ///
     /// # Errors
@@ -160,8 +209,7 @@ impl ClassicGroup {
         committer: Committer<'_>,
         now: Now,
     ) -> Result<(), ResponseError> {
-        let is_empty = matches!(self.phase, Phase::Empty);
-        if committer.generation_or_epoch < 0 && is_empty {
+        if committer.generation_or_epoch < 0 && self.is_empty() {
             return Ok(());
         }
         let claims_membership = committer.generation_or_epoch >= 0
