@@ -12,6 +12,7 @@ mod support;
 
 mod coordinators;
 mod fetch;
+mod group_admin;
 mod groups_join;
 mod groups_rebalance;
 mod groups_static;
