@@ -18,6 +18,8 @@ pub(crate) struct Topics {
     by_name: BTreeMap<String, Topic>,
     /// Ids are never used again: a topic that is deleted and created anew gets another one (KIP-516).
     names_by_id: HashMap<Uuid, String>,
+    /// How many topics were ever created.
+    created: u64,
 }
 
 /// One topic.
@@ -94,6 +96,10 @@ impl Topics {
         self.get(topic)
             .zip(usize::try_from(index).ok())
             .is_some_and(|(topic, index)| index < topic.partitions.len())
+
+    /// Grows with each topic that is created: who matches names by a pattern has nothing new to find before.
+    pub(crate) fn created(&self) -> u64 {
+        self.created
     }
 
     /// In the order of their names.
@@ -182,6 +188,7 @@ impl Topics {
     ) -> &Topic {
         let id = Uuid::new_v4();
         self.names_by_id.insert(id, name.to_owned());
+        self.created += 1;
         let partitions = replicas.into_iter().map(Partition::new).collect();
         self.by_name
             .entry(name.to_owned())

@@ -3,7 +3,9 @@
 //! A group is members that divide partitions among themselves, or committed offsets, or both; so members and offsets live
 //! in one entry. What the members do depends on the [`Kind`] of the group; offsets are the same for all kinds.
 
+pub(crate) mod assignor;
 mod classic;
+pub(crate) mod consumer;
 mod offsets;
 
 pub(crate) use classic::{
