@@ -96,6 +96,7 @@ impl Topics {
         self.get(topic)
             .zip(usize::try_from(index).ok())
             .is_some_and(|(topic, index)| index < topic.partitions.len())
+    }
 
     /// Grows with each topic that is created: who matches names by a pattern has nothing new to find before.
     pub(crate) fn created(&self) -> u64 {

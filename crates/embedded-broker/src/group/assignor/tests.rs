@@ -223,21 +223,28 @@ fn uniform_is_even_and_moves_least_where_all_want_the_same() {
 
         let total: usize = sizes.sum();
         let (quota, extras) = (total / assignments.len(), total % assignments.len());
-        let wanted_before = group.current.iter().zip(&group.topics).map(|(had, topics)| {
-            had.iter()
-                .filter(|partition| topics.contains(&partition.topic_id))
-                .count()
-        });
+        let wanted_before = group
+            .current
+            .iter()
+            .zip(&group.topics)
+            .map(|(had, topics)| {
+                had.iter()
+                    .filter(|partition| topics.contains(&partition.topic_id))
+                    .count()
+            });
         let over = wanted_before.clone().filter(|had| *had > quota).count();
-        let most_kept =
-            wanted_before.map(|had| had.min(quota)).sum::<usize>() + over.min(extras);
+        let most_kept = wanted_before.map(|had| had.min(quota)).sum::<usize>() + over.min(extras);
         let kept: usize = group
             .current
             .iter()
             .zip(&assignments)
             .map(|(had, has)| had.intersection(has).count())
             .sum();
-        assert_eq!(kept, most_kept, "{:?} became {assignments:?}", group.current);
+        assert_eq!(
+            kept, most_kept,
+            "{:?} became {assignments:?}",
+            group.current
+        );
     }
 }
 

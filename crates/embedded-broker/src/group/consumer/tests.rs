@@ -1,0 +1,594 @@
+//! What a group answers, heartbeat by heartbeat.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::error::ResponseError;
+
+use super::heartbeat::{JOINING, LEAVING, LEAVING_FOR_A_WHILE};
+use super::*;
+use crate::topic::Partition;
+
+const SESSION: Duration = Duration::from_secs(10);
+const REBALANCE: Duration = Duration::from_secs(5);
+
+/// A group, the topics it reads, and a clock.
+pub(super) struct Fixture {
+    pub(super) group: ConsumerGroup,
+    pub(super) topics: Topics,
+    pub(super) now: Instant,
+}
+
+impl Fixture {
+    pub(super) fn new(topics: &[(&str, usize)]) -> Self {
+        let mut fixture = Self {
+            group: ConsumerGroup::new("group"),
+            topics: Topics::default(),
+            now: Instant::now(),
+        };
+        for (name, partitions) in topics {
+            fixture.create_topic(name, *partitions);
+        }
+        fixture
+    }
+
+    pub(super) fn create_topic(&mut self, name: &str, partitions: usize) {
+        self.topics
+            .create(name, vec![vec![0]; partitions], BTreeMap::new());
+    }
+
+    pub(super) fn add_partition(&mut self, name: &str) {
+        let topic = self.topics.get_mut(name).unwrap();
+        topic.partitions.push(Partition::new(vec![0]));
+    }
+
+    /// These partitions of a topic.
+    fn of(&self, topic: &str, partitions: impl IntoIterator<Item = i32>) -> Assignment {
+        let topic_id = self.topics.get(topic).unwrap().id;
+        let partition = |partition| TopicPartition {
+            topic_id,
+            partition,
+        };
+        partitions.into_iter().map(partition).collect()
+    }
+
+    pub(super) fn send(&mut self, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
+        self.group
+            .heartbeat(self.now, heartbeat, SESSION, &self.topics)
+    }
+
+    #[track_caller]
+    fn ok(&mut self, heartbeat: &Heartbeat) -> Answer {
+        self.send(heartbeat).unwrap()
+    }
+
+    #[track_caller]
+    fn error(&mut self, heartbeat: &Heartbeat) -> ResponseError {
+        self.send(heartbeat).unwrap_err().error
+    }
+}
+
+/// A heartbeat that says nothing new.
+fn keep_alive(member_id: &str, member_epoch: i32) -> Heartbeat {
+    Heartbeat {
+        member_id: member_id.to_owned(),
+        member_epoch,
+        instance_id: None,
+        rack_id: None,
+        rebalance_timeout: None,
+        topic_names: None,
+        topic_pattern: None,
+        assignor: None,
+        owned: None,
+        client_id: "client".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+    }
+}
+
+/// The first heartbeat of a member that subscribes to these topics.
+pub(super) fn join(member_id: &str, topics: &[&str]) -> Heartbeat {
+    Heartbeat {
+        rebalance_timeout: Some(REBALANCE),
+        topic_names: Some(topics.iter().map(|topic| (*topic).to_owned()).collect()),
+        owned: Some(Assignment::new()),
+        ..keep_alive(member_id, JOINING)
+    }
+}
+
+/// The first heartbeat of a member that subscribes by a regular expression.
+fn join_pattern(member_id: &str, pattern: &str) -> Heartbeat {
+    Heartbeat {
+        topic_names: None,
+        topic_pattern: Some(pattern.to_owned()),
+        ..join(member_id, &[])
+    }
+}
+
+/// A heartbeat that says what the member still reads.
+pub(super) fn owning(member_id: &str, member_epoch: i32, owned: &Assignment) -> Heartbeat {
+    Heartbeat {
+        owned: Some(owned.clone()),
+        ..keep_alive(member_id, member_epoch)
+    }
+}
+
+fn answer(member_epoch: i32, assignment: &Assignment) -> Answer {
+    Answer {
+        member_epoch,
+        assignment: Some(assignment.clone()),
+    }
+}
+
+/// A group of "a" and "b" who have shared the four partitions of "orders" in epoch 3.
+fn settled() -> (Fixture, Assignment, Assignment) {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&join("a", &["orders"]));
+    fixture.ok(&join("b", &["orders"]));
+    let a = fixture.ok(&keep_alive("a", 2)).assignment.unwrap();
+    assert_eq!(fixture.ok(&owning("a", 2, &a)).member_epoch, 3);
+    let b = fixture.ok(&keep_alive("b", 3)).assignment.unwrap();
+    assert_eq!(fixture.group.state(), State::Stable);
+    assert_eq!([a.len(), b.len()], [2, 2]);
+    (fixture, a, b)
+}
+
+#[test]
+fn the_first_member_gets_everything_at_once() {
+    let mut fixture = Fixture::new(&[("orders", 3)]);
+    assert_eq!(fixture.group.state(), State::Empty);
+    let all = fixture.of("orders", 0..3);
+    assert_eq!(fixture.ok(&join("a", &["orders"])), answer(2, &all));
+    assert_eq!(fixture.group.state(), State::Stable);
+    assert_eq!(
+        (fixture.group.epoch(), fixture.group.assignment_epoch()),
+        (2, 2)
+    );
+}
+
+#[test]
+fn a_second_member_waits_until_the_first_has_given_up() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    let all = fixture.of("orders", 0..4);
+    let nothing = Assignment::new();
+    fixture.ok(&join("a", &["orders"]));
+    assert_eq!(fixture.ok(&join("b", &["orders"])), answer(3, &nothing));
+    assert_eq!(fixture.group.state(), State::Reconciling);
+
+    // "a" is told to give up two, stays in its epoch, and "b" gets nothing as long as "a" does not say that it has.
+    let told = fixture.ok(&keep_alive("a", 2));
+    assert_eq!(told.member_epoch, 2);
+    let kept = told.assignment.unwrap();
+    assert_eq!(kept.len(), 2);
+    for heartbeat in [keep_alive("a", 2), owning("a", 2, &all)] {
+        let silent = Answer {
+            member_epoch: 2,
+            assignment: None,
+        };
+        assert_eq!(fixture.ok(&heartbeat), silent);
+        assert_eq!(fixture.ok(&keep_alive("b", 3)).assignment, None);
+    }
+
+    assert_eq!(fixture.ok(&owning("a", 2, &kept)).member_epoch, 3);
+    let given = fixture.ok(&keep_alive("b", 3)).assignment.unwrap();
+    assert_eq!(given, &all - &kept);
+    assert_eq!(fixture.group.state(), State::Stable);
+}
+
+#[test]
+fn who_missed_an_answer_asks_again() {
+    let (mut fixture, a, _) = settled();
+    assert_eq!(
+        fixture.ok(&keep_alive("a", 3)).assignment,
+        None,
+        "nothing is new"
+    );
+    let full = Heartbeat {
+        member_epoch: 3,
+        owned: Some(a.clone()),
+        ..join("a", &["orders"])
+    };
+    assert_eq!(
+        fixture.ok(&full),
+        answer(3, &a),
+        "a full request is answered in full"
+    );
+    let behind = owning("a", 2, &a);
+    assert_eq!(
+        fixture.ok(&behind).member_epoch,
+        3,
+        "one epoch behind is accepted"
+    );
+    let rejoin = join("a", &["orders"]);
+    assert_eq!(
+        fixture.ok(&rejoin),
+        answer(3, &a),
+        "a member that joins again is who it was"
+    );
+}
+
+#[test]
+fn a_member_in_another_epoch_is_fenced() {
+    let (mut fixture, a, b) = settled();
+    let fenced = ResponseError::FencedMemberEpoch;
+    assert_eq!(fixture.error(&keep_alive("a", 4)), fenced, "ahead");
+    assert_eq!(fixture.error(&owning("a", 1, &a)), fenced, "two behind");
+    assert_eq!(
+        fixture.error(&keep_alive("a", 2)),
+        fenced,
+        "behind, and silent about what it reads"
+    );
+    assert_eq!(
+        fixture.error(&owning("a", 2, &b)),
+        fenced,
+        "behind, and reads what it may not"
+    );
+    assert_eq!(
+        fixture.error(&keep_alive("c", 3)),
+        ResponseError::UnknownMemberId
+    );
+}
+
+#[test]
+fn who_leaves_frees_its_partitions_at_once() {
+    let (mut fixture, a, b) = settled();
+    fixture.group.leave("b", None, LEAVING).unwrap();
+    assert_eq!(
+        (fixture.group.epoch(), fixture.group.assignment_epoch()),
+        (4, 3)
+    );
+    assert_eq!(fixture.group.state(), State::Assigning);
+    assert_eq!(fixture.ok(&keep_alive("a", 3)), answer(4, &(&a | &b)));
+    let again = fixture.group.leave("b", None, LEAVING).unwrap_err();
+    assert_eq!(again.error, ResponseError::UnknownMemberId);
+    assert_eq!(again.message, "Member b is not a member of group group.");
+}
+
+#[test]
+fn who_is_silent_for_a_session_is_expelled() {
+    let (mut fixture, a, b) = settled();
+    assert_eq!(fixture.group.next_deadline(), Some(fixture.now + SESSION));
+    fixture.now += SESSION / 2;
+    fixture.ok(&keep_alive("a", 3));
+    fixture.now += SESSION / 2;
+    assert_eq!(fixture.group.expire(fixture.now), ["b"]);
+    assert_eq!(fixture.ok(&keep_alive("a", 3)), answer(4, &(&a | &b)));
+    assert_eq!(
+        fixture.error(&keep_alive("b", 3)),
+        ResponseError::UnknownMemberId
+    );
+}
+
+#[test]
+fn who_does_not_give_up_in_time_is_expelled() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    let all = fixture.of("orders", 0..4);
+    fixture.ok(&join("a", &["orders"]));
+    fixture.ok(&join("b", &["orders"]));
+    fixture.ok(&keep_alive("a", 2));
+    let deadline = fixture.now + REBALANCE;
+    fixture.now += REBALANCE / 2;
+    // Being alive is not enough, and hearing of it again does not prolong the time.
+    fixture.ok(&owning("a", 2, &all));
+    assert_eq!(fixture.group.next_deadline(), Some(deadline));
+    assert!(fixture.group.expire(fixture.now).is_empty());
+    fixture.now = deadline;
+    assert_eq!(fixture.group.expire(fixture.now), ["a"]);
+    assert_eq!(fixture.ok(&keep_alive("b", 3)), answer(4, &all));
+}
+
+#[test]
+fn giving_up_in_time_ends_the_deadline() {
+    let (fixture, ..) = settled();
+    assert_eq!(fixture.group.next_deadline(), Some(fixture.now + SESSION));
+}
+
+fn static_join(member_id: &str, instance_id: &str) -> Heartbeat {
+    Heartbeat {
+        instance_id: Some(instance_id.to_owned()),
+        ..join(member_id, &["orders"])
+    }
+}
+
+#[test]
+fn a_static_member_comes_back_to_its_partitions() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&static_join("a", "one"));
+    fixture.ok(&join("b", &["orders"]));
+    let kept = fixture.ok(&keep_alive("a", 2)).assignment.unwrap();
+    fixture.ok(&owning("a", 2, &kept));
+    fixture.ok(&keep_alive("b", 3));
+
+    fixture
+        .group
+        .leave("a", Some("one"), LEAVING_FOR_A_WHILE)
+        .unwrap();
+    assert_eq!(
+        fixture.ok(&keep_alive("b", 3)).assignment,
+        None,
+        "nobody takes over"
+    );
+    let back = fixture.ok(&static_join("a2", "one"));
+    assert_eq!(back, answer(3, &kept));
+    assert_eq!(fixture.group.epoch(), 3, "nobody noticed");
+    let old = Heartbeat {
+        instance_id: Some("one".to_owned()),
+        ..keep_alive("a", 3)
+    };
+    assert_eq!(fixture.error(&old), ResponseError::FencedInstanceId);
+    assert_eq!(
+        fixture.error(&keep_alive("a", 3)),
+        ResponseError::UnknownMemberId
+    );
+}
+
+#[test]
+fn a_static_member_that_stays_away_is_expelled() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&static_join("a", "one"));
+    fixture
+        .group
+        .leave("a", Some("one"), LEAVING_FOR_A_WHILE)
+        .unwrap();
+    fixture.now += SESSION;
+    assert_eq!(fixture.group.expire(fixture.now), ["a"]);
+    assert_eq!(fixture.group.state(), State::Empty);
+}
+
+#[test]
+fn an_instance_id_has_one_member_at_a_time() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&static_join("a", "one"));
+    assert_eq!(
+        fixture.error(&static_join("b", "one")),
+        ResponseError::UnreleasedInstanceId
+    );
+    let stranger = Heartbeat {
+        instance_id: Some("two".to_owned()),
+        ..keep_alive("a", 2)
+    };
+    assert_eq!(fixture.error(&stranger), ResponseError::UnknownMemberId);
+    let fenced = fixture.group.leave("b", Some("one"), LEAVING).unwrap_err();
+    assert_eq!(fenced.error, ResponseError::FencedInstanceId);
+    fixture.group.leave("a", Some("one"), LEAVING).unwrap();
+    fixture.ok(&static_join("b", "one"));
+}
+
+#[test]
+fn administrators_remove_members_by_either_id() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&static_join("a", "one"));
+    fixture.ok(&join("b", &["orders"]));
+    let epoch = fixture.group.epoch();
+    let removed = fixture
+        .group
+        .remove_members(&[("", Some("one")), ("b", None), ("c", None)]);
+    let errors: Vec<_> = removed
+        .into_iter()
+        .map(|result| result.map_err(|rejected| rejected.error))
+        .collect();
+    assert_eq!(
+        errors,
+        [Ok(()), Ok(()), Err(ResponseError::UnknownMemberId)]
+    );
+    assert!(fixture.group.is_empty());
+    assert_eq!(fixture.group.epoch(), epoch + 1, "one change");
+}
+
+#[test]
+fn a_pattern_is_matched_after_the_answer() {
+    let mut fixture = Fixture::new(&[("orders", 2), ("orders-retry", 1), ("payments", 1)]);
+    assert_eq!(
+        fixture.ok(&join_pattern("a", "orders.*")),
+        answer(1, &Assignment::new())
+    );
+    let orders = &fixture.of("orders", 0..2) | &fixture.of("orders-retry", 0..1);
+    assert_eq!(fixture.ok(&keep_alive("a", 1)), answer(2, &orders));
+    assert!(fixture.group.is_subscribed_to("orders-retry"));
+    assert!(!fixture.group.is_subscribed_to("payments"));
+}
+
+#[test]
+fn a_pattern_matches_whole_names_of_topics_created_later() {
+    let mut fixture = Fixture::new(&[("orders", 1)]);
+    fixture.ok(&join_pattern("a", "orders"));
+    fixture.ok(&keep_alive("a", 1));
+    fixture.create_topic("orders-retry", 1);
+    fixture.ok(&keep_alive("a", 2));
+    assert_eq!(fixture.group.epoch(), 2, "a prefix is no match");
+
+    // Until the new pattern is matched, it matches nothing, as in Apache Kafka.
+    let change = Heartbeat {
+        topic_pattern: Some("orders|new".to_owned()),
+        ..keep_alive("a", 2)
+    };
+    assert_eq!(fixture.ok(&change), answer(2, &Assignment::new()));
+    let orders = fixture.of("orders", 0..1);
+    assert_eq!(
+        fixture.ok(&owning("a", 2, &Assignment::new())),
+        answer(3, &orders)
+    );
+
+    fixture.create_topic("new", 1);
+    assert_eq!(
+        fixture.ok(&owning("a", 3, &orders)).assignment,
+        None,
+        "matched after the answer"
+    );
+    let both = &orders | &fixture.of("new", 0..1);
+    assert_eq!(fixture.ok(&owning("a", 3, &orders)), answer(4, &both));
+}
+
+/// The empty regular expression is none: compiled, it would match every topic's name.
+#[test]
+fn an_empty_pattern_subscribes_to_nothing() {
+    let mut fixture = Fixture::new(&[("orders", 2)]);
+    let nothing = Assignment::new();
+    assert_eq!(fixture.ok(&join_pattern("a", "")), answer(1, &nothing));
+    assert_eq!(fixture.ok(&keep_alive("a", 1)).assignment, None);
+}
+
+#[test]
+fn a_pattern_that_cannot_be_compiled_is_refused_and_changes_nothing() {
+    let mut fixture = Fixture::new(&[("orders", 2)]);
+    for pattern in ["[", "a)(b", "(?<name"] {
+        let rejected = fixture.send(&join_pattern("a", pattern)).unwrap_err();
+        assert_eq!(rejected.error, ResponseError::InvalidRegularExpression);
+        let start = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: ");
+        assert!(rejected.message.starts_with(&start), "{}", rejected.message);
+    }
+    assert!(fixture.group.is_empty());
+}
+
+#[test]
+fn a_member_that_drops_its_pattern_drops_its_topics() {
+    let mut fixture = Fixture::new(&[("orders", 2)]);
+    fixture.ok(&join_pattern("a", "orders"));
+    let orders = fixture.ok(&keep_alive("a", 1)).assignment.unwrap();
+    let without = Heartbeat {
+        topic_pattern: Some(String::new()),
+        ..owning("a", 2, &orders)
+    };
+    assert_eq!(fixture.ok(&without), answer(2, &Assignment::new()));
+    assert_eq!(
+        fixture.ok(&owning("a", 2, &Assignment::new())).member_epoch,
+        3
+    );
+    assert!(!fixture.group.is_subscribed_to("orders"));
+}
+
+#[test]
+fn what_a_member_unsubscribed_from_is_taken_away_even_before_a_new_assignment() {
+    let mut fixture = Fixture::new(&[("orders", 1), ("payments", 1)]);
+    fixture.ok(&join("a", &["orders"]));
+    let orders = fixture.of("orders", 0..1);
+    // The pattern is matched after the answer, but orders are gone already.
+    let by_pattern = Heartbeat {
+        topic_names: Some(BTreeSet::new()),
+        topic_pattern: Some("pay.*".to_owned()),
+        ..owning("a", 2, &orders)
+    };
+    assert_eq!(fixture.ok(&by_pattern), answer(2, &Assignment::new()));
+}
+
+#[test]
+fn changes_of_topics_reach_the_members() {
+    let mut fixture = Fixture::new(&[("orders", 1)]);
+    fixture.ok(&join("a", &["orders", "payments"]));
+
+    fixture.add_partition("orders");
+    let orders = fixture.of("orders", 0..2);
+    assert_eq!(fixture.ok(&keep_alive("a", 2)), answer(3, &orders));
+
+    fixture.create_topic("payments", 1);
+    let both = &orders | &fixture.of("payments", 0..1);
+    assert_eq!(fixture.ok(&keep_alive("a", 3)), answer(4, &both));
+
+    let old_orders = orders;
+    fixture.topics.delete("orders");
+    fixture.create_topic("orders", 2);
+    let payments = fixture.of("payments", 0..1);
+    assert_eq!(
+        fixture.ok(&keep_alive("a", 4)),
+        answer(4, &payments),
+        "another topic of that name"
+    );
+    let new_orders = fixture.of("orders", 0..2);
+    assert_ne!(new_orders, old_orders);
+    assert_eq!(
+        fixture.ok(&owning("a", 4, &payments)),
+        answer(5, &(&payments | &new_orders))
+    );
+}
+
+#[test]
+fn most_votes_choose_the_assignor() {
+    let mut fixture = Fixture::new(&[("orders", 1)]);
+    assert_eq!(fixture.group.assignor(), Assignor::Uniform);
+    fixture.ok(&join("a", &["orders"]));
+    fixture.ok(&Heartbeat {
+        assignor: Some(Assignor::Range),
+        ..join("b", &["orders"])
+    });
+    assert_eq!(
+        fixture.group.assignor(),
+        Assignor::Range,
+        "one vote beats none"
+    );
+    for member_id in ["c", "d"] {
+        fixture.ok(&Heartbeat {
+            assignor: Some(Assignor::Uniform),
+            ..join(member_id, &["orders"])
+        });
+    }
+    assert_eq!(fixture.group.assignor(), Assignor::Uniform);
+}
+
+#[test]
+fn commits_are_of_the_member_and_its_epoch() {
+    let (fixture, a, b) = settled();
+    let commit = |member_id: &str, epoch: i32, partitions: &Assignment| {
+        let result =
+            fixture
+                .group
+                .check_commit(member_id, None, epoch, Some(9), partitions.iter().copied());
+        result.map_err(|rejected| rejected.error)
+    };
+    let stale = Err(ResponseError::StaleMemberEpoch);
+    assert_eq!(commit("a", 3, &a), Ok(()));
+    assert_eq!(
+        commit("a", 3, &b),
+        Ok(()),
+        "whose partition it is was not asked before KIP-1251 either"
+    );
+    assert_eq!(commit("a", 2, &a), Ok(()), "had it in epoch 2 already");
+    assert_eq!(commit("b", 2, &b), stale, "got it in epoch 3");
+    assert_eq!(commit("a", 2, &b), stale, "not its own");
+    assert_eq!(commit("a", 4, &a), stale, "ahead");
+    assert_eq!(commit("c", 3, &a), Err(ResponseError::UnknownMemberId));
+    assert_eq!(
+        commit("", -1, &a),
+        Err(ResponseError::UnknownMemberId),
+        "there are members"
+    );
+}
+
+#[test]
+fn others_commit_while_there_are_no_members() {
+    let group = ConsumerGroup::new("group");
+    assert_eq!(group.check_commit("", None, -1, Some(8), []), Ok(()));
+    let error = group
+        .check_commit("a", None, 2, Some(9), [])
+        .unwrap_err()
+        .error;
+    assert_eq!(error, ResponseError::UnknownMemberId);
+}
+
+#[test]
+fn members_commit_with_versions_that_have_epochs() {
+    let (fixture, ..) = settled();
+    let commit = |version| fixture.group.check_commit("a", None, 3, version, []);
+    assert_eq!(
+        commit(Some(8)).unwrap_err().error,
+        ResponseError::UnsupportedVersion
+    );
+    assert_eq!(commit(None), Ok(()), "TxnOffsetCommit is asked no version");
+    assert_eq!(
+        fixture.group.check_commit("", None, -1, None, []),
+        Ok(()),
+        "nor who makes it"
+    );
+}
+
+#[test]
+fn offsets_are_fetched_in_the_current_epoch() {
+    let (fixture, ..) = settled();
+    let fetch = |member_id, epoch| {
+        let result = fixture.group.check_fetch(member_id, epoch);
+        result.map_err(|rejected| rejected.error)
+    };
+    assert_eq!(fetch(None, -1), Ok(()), "nobody in particular");
+    assert_eq!(fetch(Some("a"), 3), Ok(()));
+    assert_eq!(fetch(Some("a"), 2), Err(ResponseError::StaleMemberEpoch));
+    assert_eq!(fetch(Some("a"), 4), Err(ResponseError::StaleMemberEpoch));
+    assert_eq!(fetch(Some("c"), 3), Err(ResponseError::UnknownMemberId));
+}
