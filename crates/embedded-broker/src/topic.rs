@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::config::topic::{TopicConfig, TopicConfigs};
-use crate::log::PartitionLog;
+use crate::log::{PartitionLog, Upkeep};
 
 /// All topics, by name and by id.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Topics {
     names_by_id: HashMap<Uuid, String>,
     /// How many topics were ever created.
     created: u64,
+    /// What the logs of all topics report to.
+    pub(crate) upkeep: Upkeep,
 }
 
 /// One topic.
@@ -47,9 +49,9 @@ pub(crate) struct Partition {
 
 impl Partition {
     /// A partition without records, led by the first of its replicas.
-    pub(crate) fn new(replicas: Vec<i32>) -> Self {
+    pub(crate) fn new(replicas: Vec<i32>, upkeep: Upkeep) -> Self {
         Self {
-            log: PartitionLog::default(),
+            log: PartitionLog::new(upkeep),
             leader: replicas.first().copied().unwrap_or_default(),
             replicas,
             leader_epoch: 0,
@@ -190,7 +192,10 @@ impl Topics {
         let id = Uuid::new_v4();
         self.names_by_id.insert(id, name.to_owned());
         self.created += 1;
-        let partitions = replicas.into_iter().map(Partition::new).collect();
+        let partitions = replicas
+            .into_iter()
+            .map(|replicas| Partition::new(replicas, self.upkeep.clone()))
+            .collect();
         self.by_name
             .entry(name.to_owned())
             .insert_entry(Topic {

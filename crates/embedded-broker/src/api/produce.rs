@@ -120,9 +120,9 @@ fn append(
     if !(-1..=1).contains(&acks) {
         return Err(plain(ResponseError::InvalidRequiredAcks));
     }
-    let partition = state
+    let (partition, config) = state
         .topics
-        .led_by(cx.node_id, topic, batch.partition)
+        .led_by_with_config(cx.node_id, topic, batch.partition)
         .map_err(plain)?;
     if batch.bytes.len() > MAX_MESSAGE_BYTES {
         let size = batch.bytes.len();
@@ -135,7 +135,7 @@ fn append(
     let leader_epoch = partition.leader_epoch;
     let appended = partition
         .log
-        .append(&batch.bytes, header, leader_epoch, false, cx.now)
+        .append(&batch.bytes, header, leader_epoch, config, cx.now)
         .map_err(plain)?;
     if appended.written {
         partition.wake();

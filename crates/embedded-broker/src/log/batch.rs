@@ -12,7 +12,7 @@
 //! ```
 //! Base offset and leader epoch lie before the checksummed part, so that a broker can set them in place.
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use kafka_protocol::error::ResponseError;
 
 /// The only batch format since Kafka 4.0.
@@ -22,15 +22,17 @@ const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+const DELETE_HORIZON: i16 = 0x40;
 
-/// How the records of a batch are compressed.
+/// How the records of a batch are compressed, with its number in the attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i16)]
 pub(crate) enum Codec {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
+    None = 0,
+    Gzip = 1,
+    Snappy = 2,
+    Lz4 = 3,
+    Zstd = 4,
 }
 
 /// The fields of a record batch's header.
@@ -103,7 +105,7 @@ impl BatchHeader {
             }
             _ => return corrupt("the batch is longer than the bytes that were sent"),
         }
-        if crc32c::crc32c(&bytes[Self::CHECKSUMMED..]) != header.crc {
+        if checksum(bytes) != header.crc {
             return corrupt("the checksum does not match the records");
         }
         if header.codec().is_none() {
@@ -147,6 +149,27 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
+    /// When the tombstones in this batch may be removed, in milliseconds since the Unix epoch, or the marker that it is:
+    /// set by the first compaction that keeps them, in place of the base timestamp (KIP-534).
+    pub(crate) fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// Sets that time. The records' timestamps count from it then.
+    pub(crate) fn set_delete_horizon(&mut self, unix_ms: i64) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = unix_ms;
+    }
+
+    pub(crate) fn set_codec(&mut self, codec: Codec) {
+        self.attributes = self.attributes & !CODEC_MASK | codec as i16;
+    }
+
+    pub(crate) fn last_offset(&self) -> i64 {
+        self.base_offset
+            .saturating_add(self.last_offset_delta.into())
+    }
+
     pub(crate) fn is_idempotent(&self) -> bool {
         self.producer_id >= 0
     }
@@ -157,6 +180,31 @@ impl BatchHeader {
         i32::try_from(sum)
             .or_else(|_| i32::try_from(sum - (1_i64 << 31)))
             .unwrap_or(0)
+    }
+}
+
+impl BatchHeader {
+    /// The batch of these fields and of `records`, which are compressed already. Its length and its checksum are computed.
+    pub(crate) fn with_records(&self, records: &[u8]) -> Vec<u8> {
+        let length = Self::LENGTH - Self::LENGTH_PREFIX + records.len();
+        let mut batch = Vec::with_capacity(Self::LENGTH_PREFIX + length);
+        batch.put_i64(self.base_offset);
+        // Records come out of a frame, whose length an i32 gives.
+        batch.put_i32(i32::try_from(length).unwrap_or(i32::MAX));
+        batch.put_i32(self.partition_leader_epoch);
+        batch.put_i8(self.magic);
+        batch.put_u32(0);
+        batch.put_i16(self.attributes);
+        batch.put_i32(self.last_offset_delta);
+        batch.put_i64(self.base_timestamp);
+        batch.put_i64(self.max_timestamp);
+        batch.put_i64(self.producer_id);
+        batch.put_i16(self.producer_epoch);
+        batch.put_i32(self.base_sequence);
+        batch.put_i32(self.record_count);
+        batch.put_slice(records);
+        mend_checksum(&mut batch);
+        batch
     }
 }
 
@@ -173,7 +221,17 @@ pub(crate) fn stamp(batch: &mut [u8], now_ms: i64) {
     if let Some(header) = BatchHeader::parse(batch) {
         batch[21..23].copy_from_slice(&(header.attributes | LOG_APPEND_TIME).to_be_bytes());
         batch[35..43].copy_from_slice(&now_ms.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[BatchHeader::CHECKSUMMED..]);
-        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        mend_checksum(batch);
     }
+}
+
+/// Computes the checksum anew. The batch is at least as long as its header.
+fn mend_checksum(batch: &mut [u8]) {
+    let crc = checksum(batch);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// What the checksum of a batch should be. The batch is at least as long as its header.
+pub(super) fn checksum(batch: &[u8]) -> u32 {
+    crc32c::crc32c(&batch[BatchHeader::CHECKSUMMED..])
 }

@@ -1,10 +1,17 @@
 //! What a partition keeps: record batches as the bytes they arrived in.
 
 pub(crate) mod batch;
+mod chunk;
+mod codec;
 mod partition;
 mod producer;
 mod records;
+mod retention;
 mod segment;
+#[cfg(test)]
+mod testing;
+mod upkeep;
 
 pub(crate) use batch::BatchHeader;
 pub(crate) use partition::PartitionLog;
+pub(crate) use upkeep::Upkeep;

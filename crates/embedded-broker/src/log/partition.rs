@@ -1,29 +1,38 @@
-//! A partition's log: segments in a row, offsets without gaps at the end, lookups by offset and by time.
+//! A partition's log: segments in a row, offsets that only grow, lookups by offset and by time.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
+use tracing::error;
 
 use super::batch::{self, BatchHeader};
+use super::chunk::{BatchEntry, Chunk, Placed};
 use super::producer::{Producers, Sequence};
-use super::records;
-use super::segment::{BatchEntry, Placed, Segment};
+use super::records::Records;
+use super::segment::Segment;
+use super::upkeep::{Charge, Upkeep};
 use crate::clock::Now;
-
-/// A segment is closed at this size (`segment.bytes`).
-const SEGMENT_BYTES: usize = 1 << 30;
+use crate::config::topic::TopicConfig;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(crate) struct PartitionLog {
-    /// Never empty; only the last one is appended to.
-    segments: VecDeque<Segment>,
+    /// Segments that are not appended to any more, in the order of their offsets.
+    pub(super) closed: VecDeque<Segment>,
+    /// The segment that is appended to.
+    pub(super) active: Segment,
     /// The first offset that can be read.
-    start_offset: i64,
+    pub(super) start_offset: i64,
     /// The offset that the next record gets. With one copy of the log it is also the high watermark.
-    end_offset: i64,
-    producers: Producers,
+    pub(super) end_offset: i64,
+    /// Up to where the log was compacted: what lies before has no two records with one key.
+    pub(super) clean_offset: i64,
+    pub(super) producers: Producers,
+    /// Bytes of all batches.
+    bytes: usize,
+    /// The log's part in the memory of all.
+    charge: Charge,
 }
 
 /// What a produce request gets to know of its batch.
@@ -44,18 +53,22 @@ pub(crate) struct TimedOffset {
     pub(crate) leader_epoch: i32,
 }
 
-impl Default for PartitionLog {
-    fn default() -> Self {
+impl PartitionLog {
+    /// An empty log.
+    pub(crate) fn new(upkeep: Upkeep) -> Self {
         Self {
-            segments: VecDeque::from([Segment::new(0)]),
+            closed: VecDeque::new(),
+            // The first batch gives it its age.
+            active: Segment::new(0, 0),
             start_offset: 0,
             end_offset: 0,
+            clean_offset: 0,
             producers: Producers::default(),
+            bytes: 0,
+            charge: Charge::new(upkeep),
         }
     }
-}
 
-impl PartitionLog {
     pub(crate) fn start_offset(&self) -> i64 {
         self.start_offset
     }
@@ -69,19 +82,28 @@ impl PartitionLog {
         self.end_offset
     }
 
+    /// Bytes of all batches that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Appends a batch that [`BatchHeader::check`] accepted. A batch that its idempotent producer sends again is not
     /// written twice but answered as the first time.
     ///
     /// # Errors
-    /// As [`Producers::check`].
+    /// RECORD_LIST_TOO_LARGE if no segment can hold it, KAFKA_STORAGE_ERROR if there is no memory for it; otherwise as
+    /// [`Producers::check`].
     pub(crate) fn append(
         &mut self,
         bytes: &[u8],
         header: &BatchHeader,
         leader_epoch: i32,
-        log_append_time: bool,
+        config: &TopicConfig,
         now: Now,
     ) -> Result<Append, ResponseError> {
+        if bytes.len() > config.segment_bytes {
+            return Err(ResponseError::RecordListTooLarge);
+        }
         if header.is_idempotent()
             && let Sequence::Duplicate {
                 base_offset,
@@ -94,47 +116,86 @@ impl PartitionLog {
                 written: false,
             });
         }
-        let base_offset = self.end_offset;
-        let append_time = if log_append_time { now.unix_ms } else { -1 };
-        let max_timestamp = if log_append_time {
-            now.unix_ms
+        let (append_time, max_timestamp) = if config.log_append_time {
+            (now.unix_ms, now.unix_ms)
         } else {
-            header.max_timestamp
+            (-1, header.max_timestamp)
         };
         let placed = Placed {
-            base_offset,
+            base_offset: self.end_offset,
             max_timestamp,
             leader_epoch,
+            now_ms: now.unix_ms,
         };
-        self.active_segment(bytes.len())
-            .append(bytes, header, placed, |copy| {
-                batch::place(copy, base_offset, leader_epoch);
-                if log_append_time {
-                    batch::stamp(copy, now.unix_ms);
-                }
-            });
-        self.end_offset += i64::from(header.last_offset_delta) + 1;
+        self.write(bytes, header, placed, config, |copy| {
+            batch::place(copy, placed.base_offset, leader_epoch);
+            if config.log_append_time {
+                batch::stamp(copy, now.unix_ms);
+            }
+        })?;
         if header.is_idempotent() {
-            self.producers.appended(header, base_offset, append_time);
+            self.producers
+                .appended(header, placed.base_offset, append_time);
         }
         Ok(Append {
-            base_offset,
+            base_offset: placed.base_offset,
             append_time,
             written: true,
         })
     }
 
-    /// The segment to append `length` bytes to.
-    fn active_segment(&mut self, length: usize) -> &mut Segment {
-        let full = self
-            .segments
-            .back()
-            .is_none_or(|last| last.bytes() > 0 && last.bytes() + length > SEGMENT_BYTES);
-        if full {
-            self.segments.push_back(Segment::new(self.end_offset));
+    /// Puts a batch at the end of the log, in a new segment if it is time for one.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        header: &BatchHeader,
+        placed: Placed,
+        config: &TopicConfig,
+        finish: impl Fn(&mut [u8]),
+    ) -> Result<(), ResponseError> {
+        self.roll_if_due(bytes.len(), placed, config);
+        // Only a segment that begins or a log that grew too large can bring a deletion forward.
+        if self.active.is_empty() {
+            self.active = Segment::new(self.end_offset, placed.now_ms);
+            self.charge.upkeep().want_sweep();
+        } else if self.exceeds_retention_bytes(config) {
+            self.charge.upkeep().want_sweep();
         }
-        let last = self.segments.len() - 1;
-        &mut self.segments[last]
+        self.active
+            .append(bytes, header, placed, finish)
+            .map_err(|error| {
+                error!(%error, "no memory for a record batch");
+                ResponseError::KafkaStorageError
+            })?;
+        self.bytes += bytes.len();
+        self.charge.add(bytes.len() + size_of::<BatchEntry>());
+        self.end_offset += i64::from(header.last_offset_delta) + 1;
+        Ok(())
+    }
+
+    /// Closes the active segment when the next batch would make it too large or finds it too old. As in Apache Kafka it
+    /// is the next batch's timestamp that ages a segment, not the clock: an idle segment stays active.
+    fn roll_if_due(&mut self, length: usize, next: Placed, config: &TopicConfig) {
+        let oldest = if config.compact {
+            config.segment_ms.min(config.max_compaction_lag_ms)
+        } else {
+            config.segment_ms
+        };
+        let active = &self.active;
+        if !active.is_empty()
+            && (active.bytes() + length > config.segment_bytes
+                || active.age(next.max_timestamp, next.now_ms) > oldest)
+        {
+            self.roll(next.now_ms);
+        }
+    }
+
+    /// Closes the active segment.
+    pub(super) fn roll(&mut self, now_ms: i64) {
+        self.active.close();
+        let next = Segment::new(self.end_offset, now_ms);
+        self.closed
+            .push_back(std::mem::replace(&mut self.active, next));
     }
 
     /// Whole batches from the one that holds `offset` on, up to the offset `end`: at most `max_bytes`, but at least one
@@ -153,66 +214,95 @@ impl PartitionLog {
         }
         // The segment that holds the offset, or the first later one that has a batch: compaction leaves gaps.
         let first = self
-            .segments
+            .closed
             .partition_point(|segment| segment.base_offset() <= offset)
             .saturating_sub(1);
-        for segment in self.segments.range(first..) {
-            let index = segment.find(offset);
-            if index < segment.batches().len() {
-                return Ok(segment.read(index, end, max_bytes));
-            }
-        }
-        Ok(Bytes::new())
+        Ok(self
+            .closed
+            .range(first..)
+            .chain([&self.active])
+            .find_map(|segment| segment.read(offset, end, max_bytes))
+            .unwrap_or_default())
     }
 
     /// The first record whose timestamp is at least `timestamp`, if it lies before `end`.
     pub(crate) fn find_by_time(&self, timestamp: i64, end: i64) -> Option<TimedOffset> {
-        self.entries()
+        self.chunks()
+            .filter(|chunk| chunk.max_timestamp() >= timestamp)
+            .flat_map(|chunk| chunk.batches().iter().map(move |entry| (chunk, entry)))
             .filter(|(_, entry)| {
-                entry.max_timestamp >= timestamp && entry.last_offset >= self.start_offset
+                entry.max_timestamp >= timestamp && entry.last_offset() >= self.start_offset
             })
-            .find_map(|(segment, entry)| {
-                let wanted = |offset, time| time >= timestamp && offset >= self.start_offset;
-                timed_offset(segment, entry, wanted)
-            })
+            .find_map(|(chunk, entry)| self.find_in_batch(chunk, entry, timestamp))
             .filter(|found| found.offset < end)
     }
 
     /// The first of the records with the largest timestamp.
     pub(crate) fn find_latest_time(&self) -> Option<TimedOffset> {
-        // The first of equals: `max_by_key` would give the last.
-        let mut latest: Option<(&Segment, &BatchEntry)> = None;
-        for (segment, entry) in self
-            .entries()
-            .filter(|(_, entry)| entry.last_offset >= self.start_offset)
-        {
-            if latest.is_none_or(|(_, best)| entry.max_timestamp > best.max_timestamp) {
-                latest = Some((segment, entry));
+        let mut latest: Option<(&Chunk, &BatchEntry, i64)> = None;
+        for chunk in self.chunks() {
+            for entry in chunk.batches() {
+                if entry.last_offset() < self.start_offset {
+                    continue;
+                }
+                // Only the first batch that is left can have lost records to a deletion; the others need no look inside.
+                let time = if entry.base_offset < self.start_offset {
+                    let left = self.readable(chunk, entry);
+                    left.iter().map(|record| record.timestamp).max()
+                } else {
+                    Some(entry.max_timestamp)
+                };
+                if time > latest.map(|(.., best)| best) {
+                    latest = time.map(|time| (chunk, entry, time));
+                }
             }
         }
-        let (segment, entry) = latest?;
-        timed_offset(segment, entry, |_, time| time == entry.max_timestamp)
+        let (chunk, entry, time) = latest?;
+        self.find_in_batch(chunk, entry, time)
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&Segment, &BatchEntry)> {
-        self.segments
+    /// The first record of a batch that can be read and whose timestamp is at least `timestamp`.
+    fn find_in_batch(
+        &self,
+        chunk: &Chunk,
+        entry: &BatchEntry,
+        timestamp: i64,
+    ) -> Option<TimedOffset> {
+        self.readable(chunk, entry)
+            .into_iter()
+            .find(|found| found.timestamp >= timestamp)
+    }
+
+    /// The records of a batch that are not deleted, as far as the batch makes sense.
+    fn readable(&self, chunk: &Chunk, entry: &BatchEntry) -> Vec<TimedOffset> {
+        let batch = chunk.batch(entry);
+        let Some(records) = Records::of(&batch) else {
+            return Vec::new();
+        };
+        records
             .iter()
-            .flat_map(|segment| segment.batches().iter().map(move |entry| (segment, entry)))
+            .map(|record| TimedOffset {
+                offset: records.offset(&record),
+                timestamp: records.timestamp(&record),
+                leader_epoch: entry.leader_epoch,
+            })
+            .filter(|record| record.offset >= self.start_offset)
+            .collect()
     }
-}
 
-/// The first record of a batch that is `wanted` by its offset and timestamp.
-fn timed_offset(
-    segment: &Segment,
-    entry: &BatchEntry,
-    wanted: impl Fn(i64, i64) -> bool,
-) -> Option<TimedOffset> {
-    records::offsets_and_timestamps(&segment.batch(entry))
-        .into_iter()
-        .find(|(offset, timestamp)| wanted(*offset, *timestamp))
-        .map(|(offset, timestamp)| TimedOffset {
-            offset,
-            timestamp,
-            leader_epoch: entry.leader_epoch,
-        })
+    /// Counts anew after segments went or were replaced.
+    pub(super) fn recount(&mut self) {
+        self.bytes = self.segments().map(Segment::bytes).sum();
+        let memory = self.segments().map(Segment::memory).sum();
+        self.charge.set(memory);
+    }
+
+    /// All segments, in the order of their offsets.
+    pub(super) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.closed.iter().chain([&self.active])
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.segments().flat_map(Segment::chunks)
+    }
 }

@@ -1,70 +1,120 @@
-//! The records inside a batch: read only where a lookup needs them, never on the way of a produce request.
+//! The records inside a batch: read only where a lookup or a compaction needs them, never on the way of a produce request.
 //!
 //! A record is variable-length numbers and byte strings
 //! (<https://kafka.apache.org/documentation/#record>): length, attributes, timestamp delta, offset delta, key, value,
 //! headers. Batches are checked by length and checksum only when they arrive, so everything here may be nonsense: reading
 //! stops at the first byte that makes none.
 
-use std::io::Read;
+use std::borrow::Cow;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut};
 
-use super::batch::{BatchHeader, Codec};
+use super::batch::BatchHeader;
+use super::codec;
 
-/// A batch that grows beyond this when it is decompressed is not looked into: it is hostile or broken.
-const MAX_DECOMPRESSED: u64 = 128 * 1024 * 1024;
+/// The records of one batch, without their compression.
+#[derive(Debug)]
+pub(crate) struct Records<'a> {
+    header: BatchHeader,
+    body: Cow<'a, [u8]>,
+}
 
-/// The bytes in front of every xerial-framed snappy stream, which Java clients write; librdkafka writes raw snappy.
-const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
-/// The magic and two version numbers.
-const XERIAL_HEADER: usize = 16;
+impl<'a> Records<'a> {
+    /// Opens a batch. None if its compression cannot be undone.
+    pub(crate) fn of(batch: &'a [u8]) -> Option<Self> {
+        let header = BatchHeader::parse(batch)?;
+        let body = codec::decompress(header.codec()?, &batch[BatchHeader::LENGTH..])?;
+        Some(Self { header, body })
+    }
 
-/// Offset and timestamp of each record that can be read.
-pub(crate) fn offsets_and_timestamps(batch: &[u8]) -> Vec<(i64, i64)> {
-    let Some(header) = BatchHeader::parse(batch) else {
-        return Vec::new();
-    };
-    let codec = header.codec();
-    let Some(body) = codec.and_then(|codec| decompress(codec, &batch[BatchHeader::LENGTH..]))
-    else {
-        return Vec::new();
-    };
-    let mut body = &body[..];
-    // The count is the producer's word; the list grows only with records that are really there.
-    (0..header.record_count)
-        .map_while(|_| {
-            let record = Record::take(&mut body)?;
-            let timestamp = match header.has_append_time() {
-                true => header.max_timestamp,
-                false => header.base_timestamp.saturating_add(record.timestamp_delta),
-            };
-            Some((
-                header.base_offset.saturating_add(record.offset_delta),
-                timestamp,
-            ))
-        })
-        .collect()
+    /// The records that can be read, up to the count that the header gives.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut rest = &self.body[..];
+        (0..self.header.record_count).map_while(move |_| Record::take(&mut rest))
+    }
+
+    /// As many records as the header counts, or None.
+    pub(crate) fn all(&self) -> Option<Vec<Record<'_>>> {
+        // The count is the producer's word; the list grows only with records that are really there.
+        let records: Vec<Record<'_>> = self.iter().collect();
+        (i32::try_from(records.len()) == Ok(self.header.record_count)).then_some(records)
+    }
+
+    /// The offset of a record of this batch.
+    pub(crate) fn offset(&self, record: &Record<'_>) -> i64 {
+        self.header.base_offset.saturating_add(record.offset_delta)
+    }
+
+    /// Its time, in milliseconds since the Unix epoch.
+    pub(crate) fn timestamp(&self, record: &Record<'_>) -> i64 {
+        if self.header.has_append_time() {
+            self.header.max_timestamp
+        } else {
+            self.header
+                .base_timestamp
+                .saturating_add(record.timestamp_delta)
+        }
+    }
 }
 
 /// One record's fields that the broker looks at.
-#[derive(Debug)]
-pub(crate) struct Record {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    /// All of it, with its length in front.
+    pub(crate) bytes: &'a [u8],
     pub(crate) timestamp_delta: i64,
     pub(crate) offset_delta: i64,
+    /// None is null, which is not the same as empty.
+    pub(crate) key: Option<&'a [u8]>,
+    /// A record without a value is a tombstone: it says that its key was deleted.
+    pub(crate) has_value: bool,
+    attributes: i8,
+    /// What follows the timestamp.
+    after_timestamp: &'a [u8],
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// Takes the record that `bytes` begin with.
-    fn take(bytes: &mut &[u8]) -> Option<Self> {
+    fn take(bytes: &mut &'a [u8]) -> Option<Self> {
+        let start = *bytes;
         let length = usize::try_from(take_varint(bytes)?).ok()?;
         let mut record = bytes.get(..length)?;
         bytes.advance(length);
-        let _attributes = record.try_get_i8().ok()?;
+        let attributes = record.try_get_i8().ok()?;
+        let timestamp_delta = take_varint(&mut record)?;
+        let after_timestamp = record;
         Some(Self {
-            timestamp_delta: take_varint(&mut record)?,
+            bytes: &start[..start.len() - bytes.len()],
+            timestamp_delta,
             offset_delta: take_varint(&mut record)?,
+            key: take_nullable(&mut record)?,
+            has_value: take_nullable(&mut record)?.is_some(),
+            attributes,
+            after_timestamp,
         })
     }
+
+    /// Writes the record with another timestamp, which the batch's base timestamp is added to.
+    pub(crate) fn write_with_timestamp(&self, timestamp_delta: i64, out: &mut Vec<u8>) {
+        let mut record = Vec::with_capacity(self.bytes.len() + 10);
+        record.put_i8(self.attributes);
+        put_varint(timestamp_delta, &mut record);
+        record.extend_from_slice(self.after_timestamp);
+        // No buffer is longer than an i64 can say.
+        put_varint(i64::try_from(record.len()).unwrap_or(i64::MAX), out);
+        out.append(&mut record);
+    }
+}
+
+/// Bytes behind their length; a negative length is null.
+fn take_nullable<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let length = take_varint(bytes)?;
+    if length < 0 {
+        return Some(None);
+    }
+    let taken = bytes.get(..usize::try_from(length).ok()?)?;
+    bytes.advance(taken.len());
+    Some(Some(taken))
 }
 
 /// A zigzag variable-length number of at most 64 bits.
@@ -80,50 +130,12 @@ fn take_varint(bytes: &mut &[u8]) -> Option<i64> {
     None
 }
 
-/// The records of a batch as they were before compression.
-fn decompress(codec: Codec, body: &[u8]) -> Option<Bytes> {
-    match codec {
-        Codec::None => Some(Bytes::copy_from_slice(body)),
-        Codec::Gzip => read_bounded(flate2::read::GzDecoder::new(body)),
-        Codec::Snappy if body.starts_with(XERIAL_MAGIC) => {
-            decompress_xerial(body.get(XERIAL_HEADER..)?)
-        }
-        Codec::Snappy => decompress_snappy(body),
-        Codec::Lz4 => read_bounded(lz4_flex::frame::FrameDecoder::new(body)),
-        Codec::Zstd => read_bounded(ruzstd::decoding::StreamingDecoder::new(body).ok()?),
+/// Appends a number as [`take_varint`] reads it.
+pub(super) fn put_varint(value: i64, out: &mut Vec<u8>) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag >= 0x80 {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
     }
-}
-
-fn read_bounded(reader: impl Read) -> Option<Bytes> {
-    let mut out = Vec::new();
-    reader
-        .take(MAX_DECOMPRESSED + 1)
-        .read_to_end(&mut out)
-        .ok()?;
-    (out.len() as u64 <= MAX_DECOMPRESSED).then(|| out.into())
-}
-
-fn decompress_snappy(block: &[u8]) -> Option<Bytes> {
-    let length = snap::raw::decompress_len(block).ok()?;
-    if length as u64 > MAX_DECOMPRESSED {
-        return None;
-    }
-    snap::raw::Decoder::new()
-        .decompress_vec(block)
-        .ok()
-        .map(Bytes::from)
-}
-
-/// Blocks of raw snappy, each behind its length.
-fn decompress_xerial(mut blocks: &[u8]) -> Option<Bytes> {
-    let mut out = Vec::new();
-    while !blocks.is_empty() {
-        let length = usize::try_from(blocks.try_get_u32().ok()?).ok()?;
-        out.extend_from_slice(&decompress_snappy(blocks.get(..length)?)?);
-        blocks.advance(length);
-        if out.len() as u64 > MAX_DECOMPRESSED {
-            return None;
-        }
-    }
-    Some(out.into())
+    out.push(zigzag as u8);
 }
