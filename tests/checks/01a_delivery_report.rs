@@ -1,0 +1,188 @@
+//! The check of exercise 1a. The stub in exercises/ and the solution in solutions/ both mount it.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use common::Kafka;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::FutureProducer;
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::{address, deliver};
+
+const PARTITIONS: i32 = 3;
+/// Far longer than any of this takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is stored at a partition's offset: key and payload.
+type Log = BTreeMap<(i32, i64), (String, String)>;
+
+#[test]
+fn a_record_says_where_it_goes() {
+    let record = address("orders", "customer-1", "2 coffees");
+    assert_eq!(
+        record.topic, "orders",
+        "a record is addressed to its topic: FutureRecord::to(topic)"
+    );
+    assert_eq!(
+        record.payload,
+        Some("2 coffees"),
+        "the order is the record's payload: .payload(order)"
+    );
+    assert_eq!(
+        record.key,
+        Some("customer-1"),
+        "the customer is the record's key: .key(customer). Without it one customer's orders are spread over all \
+         partitions, and are read in any order"
+    );
+    assert_eq!(
+        record.partition, None,
+        "leave the partition to the producer, which takes it from the key"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_order_is_in_the_log_where_its_report_says() {
+    let kafka = Kafka::start().await;
+    let topic = kafka.topic(PARTITIONS).await;
+    let producer = producer(kafka.servers().as_str(), PATIENCE);
+
+    let mut reported = Log::new();
+    for number in 0..12 {
+        let (customer, order) = (
+            format!("customer-{}", number % 4),
+            format!("order {number}"),
+        );
+        let report = in_time(deliver(&producer, address(&topic, &customer, &order)))
+            .await
+            .expect("the broker runs and took the record, so `deliver` has to return Ok with the delivery report");
+        let place = (report.partition, report.offset);
+        let before = reported.insert(place, (customer, order));
+        assert!(
+            before.is_none(),
+            "two orders were reported at partition {}, offset {}: an offset is given once. Return what the delivery \
+             report says, not something of your own",
+            place.0,
+            place.1
+        );
+    }
+
+    let stored = read_log(kafka.servers().as_str(), &topic, reported.len());
+    assert_eq!(
+        stored.len(),
+        reported.len(),
+        "of {} orders that you reported as delivered, {} are in the log: hand every record to the producer once, and \
+         return when its report is there",
+        reported.len(),
+        stored.len()
+    );
+    for (place, order) in &reported {
+        assert_eq!(
+            stored.get(place),
+            Some(order),
+            "you reported {order:?} at partition {}, offset {}, and that is not what the log holds there: return the \
+             partition and offset of this record's delivery report",
+            place.0,
+            place.1
+        );
+    }
+    for customer in reported.values().map(|(customer, _)| customer) {
+        let of_this_customer = reported.iter().filter(|(_, (other, _))| other == customer);
+        let partitions: BTreeSet<i32> = of_this_customer
+            .map(|((partition, _), _)| *partition)
+            .collect();
+        assert_eq!(
+            partitions.len(),
+            1,
+            "the orders of {customer} are in partitions {partitions:?}: equal keys have to meet in one partition"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_did_not_arrive_is_an_error() {
+    // Bound and freed again: nothing listens on this port.
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let producer = producer(&nobody.to_string(), Duration::from_millis(500));
+    let outcome = in_time(deliver(
+        &producer,
+        address("orders", "customer-1", "2 coffees"),
+    ))
+    .await;
+    assert!(
+        outcome.is_err(),
+        "no broker was running, and `deliver` returned {outcome:?}: the record was queued and never arrived. Only the \
+         delivery report tells; make its error yours"
+    );
+}
+
+/// A future that ends by itself, or a message that says what it waited for.
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect(
+        "`deliver` did not return: await the delivery report of this record, and nothing else",
+    )
+}
+
+fn producer(servers: &str, delivery_timeout: Duration) -> FutureProducer {
+    ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set(
+            "message.timeout.ms",
+            delivery_timeout.as_millis().to_string(),
+        )
+        .create()
+        .unwrap()
+}
+
+/// Reads the topic from its beginning, without a group, until `expected` records are there or the end of every
+/// partition was seen.
+fn read_log(servers: &str, topic: &str, expected: usize) -> Log {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", topic)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "100")
+        .create()
+        .unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+
+    let mut log = Log::new();
+    let mut ended = BTreeSet::new();
+    let deadline = Instant::now() + PATIENCE;
+    while ended.len() < PARTITIONS as usize {
+        assert!(
+            Instant::now() < deadline,
+            "the topic could not be read to its end within {PATIENCE:?}: {} of {expected} orders seen",
+            log.len()
+        );
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => {
+                let text = |bytes: Option<&[u8]>| {
+                    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+                };
+                let entry = (text(record.key()), text(record.payload()));
+                log.insert((record.partition(), record.offset()), entry);
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
+            // Reconnecting is the client's business; the deadline bounds it.
+            Some(Err(_)) | None => {}
+        }
+    }
+    log
+}
