@@ -80,14 +80,17 @@ async fn every_order_is_in_the_log_where_its_report_says() {
         reported.len(),
         stored.len()
     );
-    for (place, order) in &reported {
+    for (place, (customer, order)) in &reported {
+        let (partition, offset) = place;
+        let (stored_key, stored_payload) = stored.get(place).cloned().unwrap_or_default();
         assert_eq!(
-            stored.get(place),
-            Some(order),
-            "you reported {order:?} at partition {}, offset {}, and that is not what the log holds there: return the \
-             partition and offset of this record's delivery report",
-            place.0,
-            place.1
+            &stored_payload, order,
+            "you reported {order:?} at partition {partition}, offset {offset}, and that is not what the log holds \
+             there: return the partition and offset of this record's delivery report"
+        );
+        assert_eq!(
+            &stored_key, customer,
+            "{order:?} is in the log, but not with its customer as the key"
         );
     }
     for customer in reported.values().map(|(customer, _)| customer) {
