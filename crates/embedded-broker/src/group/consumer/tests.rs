@@ -7,6 +7,8 @@ use kafka_protocol::error::ResponseError;
 
 use super::heartbeat::{JOINING, LEAVING, LEAVING_FOR_A_WHILE};
 use super::*;
+use crate::config::{Configs, Overrides};
+use crate::log::Upkeep;
 use crate::topic::Partition;
 
 const SESSION: Duration = Duration::from_secs(10);
@@ -33,13 +35,18 @@ impl Fixture {
     }
 
     pub(super) fn create_topic(&mut self, name: &str, partitions: usize) {
-        self.topics
-            .create(name, vec![vec![0]; partitions], BTreeMap::new());
+        self.topics.create(
+            name,
+            vec![vec![0]; partitions],
+            Configs::default().topic(Overrides::new()).unwrap(),
+        );
     }
 
     pub(super) fn add_partition(&mut self, name: &str) {
         let topic = self.topics.get_mut(name).unwrap();
-        topic.partitions.push(Partition::new(vec![0]));
+        topic
+            .partitions
+            .push(Partition::new(vec![0], Upkeep::default()));
     }
 
     /// These partitions of a topic.
