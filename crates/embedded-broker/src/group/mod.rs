@@ -7,6 +7,8 @@ pub(crate) mod assignor;
 mod classic;
 pub(crate) mod consumer;
 mod offsets;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use classic::{
     ClassicGroup, JoinAnswer, JoinRequest, Joined, LeavingMember, Member as ClassicMember,

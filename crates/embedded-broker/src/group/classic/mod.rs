@@ -13,6 +13,8 @@
 
 mod join;
 mod member;
+#[cfg(test)]
+mod random_walk;
 mod subscription;
 mod sync;
 #[cfg(test)]
