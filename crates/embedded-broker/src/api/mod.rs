@@ -6,6 +6,7 @@
 mod api_versions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_groups;
 mod fetch;
@@ -186,6 +187,7 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<api_versions::ApiVersions>(),
     Registration::of::<create_topics::CreateTopics>(),
     Registration::of::<delete_topics::DeleteTopics>(),
+    Registration::of::<delete_records::DeleteRecords>(),
     Registration::of::<init_producer_id::InitProducerId>(),
     Registration::of::<delete_groups::DeleteGroups>(),
     Registration::of::<offset_delete::OffsetDelete>(),

@@ -11,6 +11,7 @@
 mod support;
 
 mod coordinators;
+mod delete_records;
 mod fetch;
 mod group_admin;
 mod groups_join;
