@@ -17,6 +17,9 @@ use crate::net::connection;
 use crate::settings::Settings;
 use crate::state::{Shared, State};
 
+/// Below this the limit would cut into the memory that topics need while they are written.
+const SMALLEST_MEMORY: usize = 16 << 20;
+
 /// How a broker is started; made by [`Broker::builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -82,6 +85,14 @@ impl Builder {
         self
     }
 
+    /// How many bytes the records of all topics may take. Beyond that the oldest are deleted, with a warning in the log.
+    /// Default 1 GiB.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.settings.max_memory = bytes;
+        self
+    }
+
     /// How many threads serve. 1, the default, is one thread that stays out of the way of the program around it.
     #[must_use]
     pub fn worker_threads(mut self, count: usize) -> Self {
@@ -135,6 +146,13 @@ impl Builder {
         }
         if !(1..=100).contains(&self.nodes) {
             return bad("nodes", self.nodes.to_string(), "there are 1 to 100 nodes");
+        }
+        if self.settings.max_memory < SMALLEST_MEMORY {
+            return bad(
+                "max-memory",
+                self.settings.max_memory.to_string(),
+                "at least 16 MiB are needed",
+            );
         }
         if self.worker_threads == 0 {
             return bad("worker-threads", "0".to_owned(), "at least 1 thread serves");
@@ -306,11 +324,19 @@ async fn connected(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, nod
 async fn run_timers(shared: Arc<Shared>) {
     let earlier = shared.state.lock().timers.earlier();
     loop {
-        let next = {
+        let (next, cleaning) = {
             let mut state = shared.state.lock();
             state.tick(Now::read());
-            state.timers.next()
+            (state.timers.next(), state.take_cleaning())
         };
+        if let Some(cleaning) = cleaning {
+            // Beside the threads that serve: a large log takes seconds.
+            let shared = Arc::clone(&shared);
+            tokio::task::spawn_blocking(move || {
+                let result = cleaning.run();
+                shared.state.lock().finish_cleaning(result, Now::read());
+            });
+        }
         match next {
             Some(at) => tokio::select! {
                 () = sleep_until(Instant::from_std(at)) => {}

@@ -28,6 +28,7 @@ mod cluster;
 mod config;
 mod error;
 mod group;
+mod housekeeping;
 mod log;
 mod net;
 mod probe;

@@ -56,6 +56,10 @@ struct Serve {
     #[arg(long, value_name = "MS", default_value_t = 100)]
     initial_rebalance_delay: u64,
 
+    /// How much memory records may take, beyond which the oldest are deleted: bytes, or a number with KiB, MiB or GiB
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    max_memory: usize,
+
     /// How many threads serve
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     worker_threads: usize,
@@ -106,6 +110,7 @@ async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
         .auto_create_topics(!serve.no_auto_create_topics)
         .lenient_replication(serve.lenient_replication)
         .initial_rebalance_delay(Duration::from_millis(serve.initial_rebalance_delay))
+        .max_memory(serve.max_memory)
         .worker_threads(serve.worker_threads);
     if let Some(host) = serve.advertised_host {
         builder = builder.advertised_host(host);
@@ -115,6 +120,24 @@ async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
     let signal = stopped.await;
     info!(signal, "stopping");
     Ok(())
+}
+
+/// A number of bytes, with or without a unit.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        unit => return Err(format!("{unit:?} is none of the units KiB, MiB and GiB")),
+    };
+    let count: usize = digits
+        .parse()
+        .map_err(|_| format!("{digits:?} is not a number"))?;
+    count
+        .checked_mul(unit)
+        .ok_or_else(|| "that is more than there can be".to_owned())
 }
 
 /// Completes with the name of the signal that asks the process to stop.
@@ -144,6 +167,22 @@ async fn run_probe(arguments: Probe) -> ExitCode {
         Err(error @ ProbeError::NotKafka { .. }) => {
             eprintln!("{error}");
             ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(parse_size("1048576"), Ok(1 << 20));
+        assert_eq!(parse_size("64KiB"), Ok(64 << 10));
+        assert_eq!(parse_size("512MiB"), Ok(512 << 20));
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        for wrong in ["", "GiB", "1 GiB", "1GB", "-1", "1.5GiB", "99999999999GiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Settings {
     pub(crate) max_session_timeout: Duration,
     /// `offset.metadata.max.bytes`, as in Apache Kafka.
     pub(crate) max_offset_metadata: usize,
+    /// Bytes that the logs of all topics may take together: beyond, the oldest records go. Apache Kafka has no such limit,
+    /// its logs lie on disk.
+    pub(crate) max_memory: usize,
 }
 
 impl Default for Settings {
@@ -35,6 +38,7 @@ impl Default for Settings {
             min_session_timeout: Duration::from_millis(100),
             max_session_timeout: Duration::from_secs(1_800),
             max_offset_metadata: 4_096,
+            max_memory: 1 << 30,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::cluster::Cluster;
 use crate::config::Configs;
 use crate::group::Groups;
+use crate::housekeeping::Housekeeping;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
@@ -39,6 +40,7 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) housekeeping: Housekeeping,
     /// The next producer id that InitProducerId hands out. Never handed out twice.
     pub(crate) next_producer_id: i64,
     pub(crate) timers: Timers,
@@ -52,6 +54,7 @@ impl State {
             cluster,
             topics: Topics::default(),
             groups: Groups::default(),
+            housekeeping: Housekeeping::default(),
             next_producer_id: 0,
             timers: Timers::default(),
         }
@@ -62,8 +65,10 @@ impl State {
         while let Some(timer) = self.timers.pop_due(now.instant) {
             match timer {
                 Timer::Group(group_id) => self.groups.tick(&group_id, now, &mut self.timers),
+                Timer::Logs => self.sweep_logs(now),
             }
         }
+        self.keep_house(now);
     }
 
     /// A producer id that nobody else has.

@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 pub(crate) enum Timer {
     /// Sessions, rebalance time-outs and the initial delay of the group with this id.
     Group(String),
+    /// Retention and compaction of the logs.
+    Logs,
 }
 
 /// The queue of timers, earliest first.
@@ -30,6 +32,12 @@ impl Timers {
             self.earlier.notify_one();
         }
         self.queue.push(Reverse((at, timer)));
+    }
+
+    /// The same in place of the times at which `timer` was to fire before. For timers that are set often and seldom fire.
+    pub(crate) fn reschedule(&mut self, at: Instant, timer: Timer) {
+        self.queue.retain(|Reverse((_, queued))| *queued != timer);
+        self.schedule(at, timer);
     }
 
     /// When the earliest timer fires.

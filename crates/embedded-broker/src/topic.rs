@@ -105,6 +105,22 @@ impl Topics {
         self.created
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.by_name.values_mut()
+    }
+
+    /// A log, with the configuration that is in force for it.
+    pub(crate) fn log_by_id(
+        &mut self,
+        topic_id: Uuid,
+        index: usize,
+    ) -> Option<(&mut PartitionLog, &TopicConfig)> {
+        let name = self.names_by_id.get(&topic_id)?;
+        let topic = self.by_name.get_mut(name)?;
+        let partition = topic.partitions.get_mut(index)?;
+        Some((&mut partition.log, topic.config.on(partition.leader)))
+    }
+
     /// In the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Topic)> {
         self.by_name

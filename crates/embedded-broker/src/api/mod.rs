@@ -214,7 +214,12 @@ async fn serve<A: Api>(
         })?;
     let response = loop {
         cx.now = Now::read();
-        let outcome = A::handle(&mut shared.state.lock(), &cx, &mut request);
+        let outcome = {
+            let mut state = shared.state.lock();
+            let outcome = A::handle(&mut state, &cx, &mut request);
+            state.keep_house(cx.now);
+            outcome
+        };
         match outcome {
             Outcome::Reply(response) => break response,
             Outcome::Later(answer) => {

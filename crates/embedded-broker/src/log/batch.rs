@@ -161,6 +161,14 @@ impl BatchHeader {
         self.base_timestamp = unix_ms;
     }
 
+    /// Says that there are no records any more: no codec, no delete horizon, no base timestamp. The largest timestamp stays
+    /// for the segment's age.
+    pub(crate) fn set_no_records(&mut self) {
+        self.attributes &= LOG_APPEND_TIME | TRANSACTIONAL | CONTROL;
+        self.base_timestamp = -1;
+        self.record_count = 0;
+    }
+
     pub(crate) fn set_codec(&mut self, codec: Codec) {
         self.attributes = self.attributes & !CODEC_MASK | codec as i16;
     }

@@ -148,6 +148,11 @@ impl Chunk {
         self.length
     }
 
+    /// Whether it is still being filled.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.memory, Memory::Open(_))
+    }
+
     pub(crate) fn created_ms(&self) -> i64 {
         self.created_ms
     }
@@ -183,6 +188,11 @@ impl Chunk {
     /// The bytes of one of its batches.
     pub(crate) fn batch(&self, entry: &BatchEntry) -> Bytes {
         self.slice(entry.range())
+    }
+
+    /// The bytes of each of its batches.
+    pub(crate) fn raw_batches(&self) -> impl Iterator<Item = Bytes> {
+        self.batches.iter().map(|entry| self.batch(entry))
     }
 
     fn slice(&self, range: Range<usize>) -> Bytes {

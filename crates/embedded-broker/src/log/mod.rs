@@ -1,17 +1,21 @@
 //! What a partition keeps: record batches as the bytes they arrived in.
 
+mod aborted;
 pub(crate) mod batch;
 mod chunk;
+mod cleaner;
 mod codec;
 mod partition;
 mod producer;
 mod records;
 mod retention;
+mod rewrite;
 mod segment;
 #[cfg(test)]
 mod testing;
 mod upkeep;
 
 pub(crate) use batch::BatchHeader;
+pub(crate) use cleaner::{Cleaned, Cleaning, Dirt};
 pub(crate) use partition::PartitionLog;
 pub(crate) use upkeep::Upkeep;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use tracing::error;
 
+use super::aborted::AbortedTransaction;
 use super::batch::{self, BatchHeader};
 use super::chunk::{BatchEntry, Chunk, Placed};
 use super::producer::{Producers, Sequence};
@@ -80,6 +81,11 @@ impl PartitionLog {
     /// Up to where a read_committed consumer may read. Without transactions that is everything.
     pub(crate) fn last_stable_offset(&self) -> i64 {
         self.end_offset
+    }
+
+    /// The aborted transactions that begin before `offset`.
+    pub(super) fn aborted_before(&self, _: i64) -> Vec<AbortedTransaction> {
+        Vec::new()
     }
 
     /// Bytes of all batches that are kept.

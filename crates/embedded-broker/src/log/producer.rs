@@ -32,6 +32,14 @@ struct RememberedBatch {
     append_time: i64,
 }
 
+impl RememberedBatch {
+    fn last_offset(&self) -> i64 {
+        // Sequence numbers wrap to 0 after `i32::MAX`.
+        let count = i64::from(self.last_sequence) - i64::from(self.first_sequence);
+        self.base_offset + count.rem_euclid(1 << 31)
+    }
+}
+
 /// What a batch is to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sequence {
@@ -41,7 +49,30 @@ pub(crate) enum Sequence {
     Duplicate { base_offset: i64, append_time: i64 },
 }
 
+/// What has to stay of a producer when the log is compacted, so that the log alone tells where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastBatch {
+    /// Its last batch of records, which ends at this offset.
+    EndsAt(i64),
+    /// The marker that began this epoch: there are no records in it yet.
+    NoneIn { epoch: i16 },
+}
+
 impl Producers {
+    /// The last batch of each producer, by producer id.
+    pub(crate) fn last_batches(&self) -> HashMap<i64, LastBatch> {
+        let last = |producer: &Producer| match producer.batches.back() {
+            Some(batch) => LastBatch::EndsAt(batch.last_offset()),
+            None => LastBatch::NoneIn {
+                epoch: producer.epoch,
+            },
+        };
+        self.by_id
+            .iter()
+            .map(|(id, producer)| (*id, last(producer)))
+            .collect()
+    }
+
     /// Where the batch stands in its producer's sequence. The epoch is checked first of all, so that a fenced producer
     /// learns that it is fenced and nothing else.
     ///

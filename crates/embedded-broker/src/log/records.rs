@@ -27,6 +27,10 @@ impl<'a> Records<'a> {
         Some(Self { header, body })
     }
 
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
     /// The records that can be read, up to the count that the header gives.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         let mut rest = &self.body[..];

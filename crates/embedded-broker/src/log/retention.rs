@@ -11,6 +11,15 @@ use super::segment::Segment;
 use crate::clock::Now;
 use crate::config::topic::TopicConfig;
 
+/// How old a chunk of memory is: the smaller, the sooner it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChunkAge {
+    /// One that is being filled comes after all that are full: the few records of a quiet topic take no room worth having.
+    is_open: bool,
+    /// When it was begun, in milliseconds since the Unix epoch.
+    created_ms: i64,
+}
+
 impl PartitionLog {
     /// Deletes the records before `offset` and returns the log's new start. A start that lies behind `offset` stays.
     ///
@@ -38,12 +47,10 @@ impl PartitionLog {
         let oldest = self.oldest_segment()?;
         let limit = config.retention_ms.filter(|_| config.delete)?;
         // Too old is what is older than the limit, not what is just as old.
-        Some(
-            oldest
-                .largest_timestamp()
-                .saturating_add(limit)
-                .saturating_add(1),
-        )
+        oldest
+            .largest_timestamp()
+            .checked_add(limit)?
+            .checked_add(1)
     }
 
     /// Whether the log without its oldest segment would still be as large as `retention.bytes` asks for.
@@ -70,10 +77,13 @@ impl PartitionLog {
         self.segments().next().filter(|segment| !segment.is_empty())
     }
 
-    /// When the oldest chunk of memory was begun, in milliseconds since the Unix epoch. None for a log without records.
-    pub(crate) fn oldest_chunk_created_ms(&self) -> Option<i64> {
+    /// The age of the oldest chunk of memory, to compare with that of other logs. None for a log without records.
+    pub(crate) fn oldest_chunk(&self) -> Option<ChunkAge> {
         let chunk = self.segments().find_map(Segment::oldest_chunk)?;
-        Some(chunk.created_ms())
+        Some(ChunkAge {
+            is_open: chunk.is_open(),
+            created_ms: chunk.created_ms(),
+        })
     }
 
     /// Deletes the records in the oldest chunk of memory, whatever the topic's configuration says.
@@ -244,13 +254,21 @@ mod tests {
             log.wait(time);
             log.append(&TestBatch::of_size(START, 700_000));
         }
-        assert_eq!(log.log.oldest_chunk_created_ms(), Some(START));
+        let age = |is_open, created_ms| {
+            Some(ChunkAge {
+                is_open,
+                created_ms,
+            })
+        };
+        assert_eq!(log.log.oldest_chunk(), age(false, START));
         log.log.drop_oldest_chunk();
         assert_eq!(log.offsets(), [1, 2]);
-        assert_eq!(log.log.oldest_chunk_created_ms(), Some(START + 1));
+        assert_eq!(log.log.oldest_chunk(), age(false, START + 1));
+        log.log.drop_oldest_chunk();
+        assert_eq!(log.log.oldest_chunk(), age(true, START + 3));
         let before = log.upkeep.memory();
         drop(log.log);
-        assert!(before > 1_400_000);
+        assert!(before > 700_000);
         assert_eq!(log.upkeep.memory(), 0, "a log that is dropped takes none");
     }
 }

@@ -140,6 +140,11 @@ impl Segment {
         }
     }
 
+    /// A segment without batches in the place of this one.
+    pub(crate) fn emptied_copy(&self) -> Self {
+        Self::new(self.base_offset, self.created_ms)
+    }
+
     /// Takes over the age of the segment that this one replaces: what a compaction rewrites is no younger than before.
     pub(crate) fn set_modified(&mut self, modified_ms: i64) {
         self.modified_ms = modified_ms;

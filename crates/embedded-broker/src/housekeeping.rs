@@ -1,0 +1,193 @@
+//! Keeping the logs tidy: retention, compaction, and the limit on the memory that all of them take together.
+//!
+//! Logs are looked through at most once a second, and only when one of them said that something may have fallen due or the
+//! time that was foreseen at the last look has come: an idle broker sleeps. Apache Kafka looks every 5 minutes
+//! (`log.retention.check.interval.ms`), too long for a lesson. The memory is looked at after each request.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+use crate::clock::Now;
+use crate::log::{Cleaned, Cleaning, Dirt, PartitionLog};
+use crate::state::State;
+use crate::timers::Timer;
+
+/// How long records are left alone after something happened, and the shortest time between two looks.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How far memory is brought below its limit at a time: a 64th, so that one request in a while pays for it.
+const FREED_PART: usize = 64;
+
+/// What there is to be done about the logs.
+#[derive(Debug, Default)]
+pub(crate) struct Housekeeping {
+    /// When the logs are looked through next.
+    next_sweep: Option<Instant>,
+    /// The compaction to be done next.
+    pending: Option<CleaningTask>,
+    /// Whether a compaction was taken and not finished yet. One at a time: the processor is for the clients.
+    is_cleaning: bool,
+    /// Whether it was said that records are deleted for want of memory.
+    warned: bool,
+}
+
+/// A compaction to be done without the state's lock.
+#[derive(Debug)]
+pub(crate) struct CleaningTask {
+    topic_id: Uuid,
+    partition: usize,
+    work: Cleaning,
+}
+
+/// A compaction that was done, or failed.
+#[derive(Debug)]
+pub(crate) struct CleaningResult {
+    topic_id: Uuid,
+    partition: usize,
+    cleaned: std::io::Result<Cleaned>,
+}
+
+impl CleaningTask {
+    /// Does the work, which takes its time.
+    pub(crate) fn run(self) -> CleaningResult {
+        CleaningResult {
+            topic_id: self.topic_id,
+            partition: self.partition,
+            cleaned: self.work.run(),
+        }
+    }
+}
+
+impl State {
+    /// To be called whenever something was done: keeps the memory within its limit, and has the logs looked through if
+    /// one of them asks for it.
+    pub(crate) fn keep_house(&mut self, now: Now) {
+        if self.topics.upkeep.memory() > self.settings.max_memory {
+            self.free_memory();
+        }
+        if self.topics.upkeep.take_sweep_wanted() {
+            self.schedule_sweep(now.instant + SWEEP_INTERVAL);
+        }
+    }
+
+    fn schedule_sweep(&mut self, at: Instant) {
+        if self.housekeeping.next_sweep.is_none_or(|next| at < next) {
+            self.housekeeping.next_sweep = Some(at);
+            self.timers.reschedule(at, Timer::Logs);
+        }
+    }
+
+    /// Looks through all logs: deletes what retention does not keep, and chooses the dirtiest for compaction.
+    pub(crate) fn sweep_logs(&mut self, now: Now) {
+        self.housekeeping.next_sweep = None;
+        let mut due: Option<i64> = None;
+        let mut dirtiest: Option<(f64, Uuid, usize)> = None;
+        for topic in self.topics.iter_mut() {
+            for (index, partition) in topic.partitions.iter_mut().enumerate() {
+                let config = topic.config.on(partition.leader);
+                let retained_until = partition.log.enforce_retention(config, now);
+                let tolerable_until = match partition.log.dirt(config, now) {
+                    Dirt::Tolerable { until } => until,
+                    Dirt::TooMuch { ratio } => {
+                        if dirtiest.is_none_or(|(most, ..)| ratio > most) {
+                            dirtiest = Some((ratio, topic.id, index));
+                        }
+                        None
+                    }
+                };
+                due = [due, retained_until, tolerable_until]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
+        }
+        if let Some((_, topic_id, partition)) = dirtiest {
+            self.prepare_cleaning(topic_id, partition, now);
+        }
+        let wait = due.map(|due| u64::try_from(due.saturating_sub(now.unix_ms)).unwrap_or(0));
+        let at = wait.and_then(|wait| {
+            now.instant
+                .checked_add(Duration::from_millis(wait).max(SWEEP_INTERVAL))
+        });
+        if let Some(at) = at {
+            self.schedule_sweep(at);
+        }
+    }
+
+    fn prepare_cleaning(&mut self, topic_id: Uuid, partition: usize, now: Now) {
+        if self.housekeeping.is_cleaning {
+            // Its end has the logs looked through again.
+            return;
+        }
+        let Some((log, config)) = self.topics.log_by_id(topic_id, partition) else {
+            return;
+        };
+        self.housekeeping.pending = log.begin_cleaning(config, now).map(|work| CleaningTask {
+            topic_id,
+            partition,
+            work,
+        });
+    }
+
+    /// Takes the compaction that is to be done. What it results in is handed to [`State::finish_cleaning`].
+    pub(crate) fn take_cleaning(&mut self) -> Option<CleaningTask> {
+        let task = self.housekeeping.pending.take()?;
+        self.housekeeping.is_cleaning = true;
+        Some(task)
+    }
+
+    /// Puts a log's compacted segments in their place.
+    pub(crate) fn finish_cleaning(&mut self, result: CleaningResult, now: Now) {
+        self.housekeeping.is_cleaning = false;
+        // Other logs may be waiting for their turn, and this one if the work was in vain.
+        self.topics.upkeep.want_sweep();
+        match result.cleaned {
+            Ok(cleaned) => {
+                if let Some((log, _)) = self.topics.log_by_id(result.topic_id, result.partition)
+                    && !log.finish_cleaning(cleaned)
+                {
+                    debug!("records were deleted during a compaction: it is done again");
+                }
+            }
+            Err(error) => warn!(%error, "cannot compact a log"),
+        }
+        self.keep_house(now);
+    }
+
+    /// Deletes the oldest records of all until there is some room again.
+    fn free_memory(&mut self) {
+        let limit = self.settings.max_memory;
+        if !self.housekeeping.warned {
+            self.housekeeping.warned = true;
+            warn!(
+                max_memory = limit,
+                "the logs take all the memory that they may: from now on the oldest records are deleted. Give the broker \
+                 more with --max-memory, or topics a shorter retention"
+            );
+        }
+        let upkeep = self.topics.upkeep.clone();
+        let mut logs: Vec<&mut PartitionLog> = self
+            .topics
+            .iter_mut()
+            .flat_map(|topic| &mut topic.partitions)
+            .map(|partition| &mut partition.log)
+            .collect();
+        let mut oldest: BinaryHeap<_> = logs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, log)| Some(Reverse((log.oldest_chunk()?, index))))
+            .collect();
+        while upkeep.memory() > limit - limit / FREED_PART
+            && let Some(Reverse((_, index))) = oldest.pop()
+        {
+            logs[index].drop_oldest_chunk();
+            if let Some(next) = logs[index].oldest_chunk() {
+                oldest.push(Reverse((next, index)));
+            }
+        }
+    }
+}
