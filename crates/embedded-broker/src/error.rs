@@ -1,4 +1,4 @@
-//! Why a broker could not start.
+//! Why a broker could not start, or could not do what its handle was asked.
 
 use std::io;
 
@@ -42,4 +42,33 @@ pub enum StartError {
     /// The broker's thread or runtime could not be made.
     #[error("cannot start the broker's thread: {0}")]
     Thread(#[source] io::Error),
+}
+
+/// Why a method of [`Broker`](crate::Broker) did nothing. Each message names what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Nodes are counted from 0.
+    #[error("there is no node {node_id}")]
+    UnknownNode {
+        /// The id that was given.
+        node_id: i32,
+    },
+    /// A stopped node neither leads nor coordinates.
+    #[error("node {node_id} is stopped; start it first")]
+    NodeStopped {
+        /// The id that was given.
+        node_id: i32,
+    },
+    /// A topic exists once it was created, or a producer asked for it.
+    #[error("there is no partition {partition} of a topic `{topic}`")]
+    UnknownPartition {
+        /// The topic's name as it was given.
+        topic: String,
+        /// The partition's index as it was given.
+        partition: i32,
+    },
+    /// A listener could not be brought back.
+    #[error("cannot listen: {0}")]
+    Listener(#[source] io::Error),
 }

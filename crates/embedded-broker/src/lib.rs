@@ -23,6 +23,7 @@
 
 mod api;
 mod broker;
+mod builder;
 mod clock;
 mod cluster;
 mod config;
@@ -31,12 +32,14 @@ mod group;
 mod housekeeping;
 mod log;
 mod net;
+mod nodes;
 mod probe;
 mod settings;
 mod state;
 mod timers;
 mod topic;
 
-pub use broker::{Broker, Builder};
-pub use error::StartError;
+pub use broker::Broker;
+pub use builder::Builder;
+pub use error::{ControlError, StartError};
 pub use probe::{ProbeError, probe};

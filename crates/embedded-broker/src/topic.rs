@@ -1,6 +1,6 @@
 //! Topics: names, ids, partitions, and who leads them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use kafka_protocol::error::ResponseError;
@@ -10,6 +10,9 @@ use uuid::Uuid;
 use crate::cluster::Cluster;
 use crate::config::topic::{TopicConfig, TopicConfigs};
 use crate::log::{PartitionLog, Upkeep};
+
+/// The leader of a partition whose in-sync replicas are all on stopped nodes.
+pub(crate) const NO_LEADER: i32 = -1;
 
 /// All topics, by name and by id.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Topics {
     created: u64,
     /// What the logs of all topics report to.
     pub(crate) upkeep: Upkeep,
+    /// Ids of the nodes that are stopped, for the partitions that are created meanwhile.
+    stopped_nodes: BTreeSet<i32>,
 }
 
 /// One topic.
@@ -39,6 +44,10 @@ pub(crate) struct Partition {
     pub(crate) log: PartitionLog,
     /// Ids of the nodes that hold it; the first is the preferred leader.
     pub(crate) replicas: Vec<i32>,
+    /// Ids of the replicas that hold every record: those on running nodes. When the last of them stops it stays, for only it
+    /// may lead again (`unclean.leader.election.enable` is off).
+    pub(crate) in_sync: Vec<i32>,
+    /// [`NO_LEADER`] if no replica that is in sync runs.
     pub(crate) leader: i32,
     /// Grows by one with each change of leader.
     pub(crate) leader_epoch: i32,
@@ -52,7 +61,8 @@ impl Partition {
     pub(crate) fn new(replicas: Vec<i32>, upkeep: Upkeep) -> Self {
         Self {
             log: PartitionLog::new(upkeep),
-            leader: replicas.first().copied().unwrap_or_default(),
+            leader: replicas.first().copied().unwrap_or(NO_LEADER),
+            in_sync: replicas.clone(),
             replicas,
             leader_epoch: 0,
             waiters: Vec::new(),
@@ -70,6 +80,55 @@ impl Partition {
         for waiter in self.waiters.drain(..).filter_map(|waiter| waiter.upgrade()) {
             waiter.notify_one();
         }
+    }
+
+    /// Its replica on `node` stops: the next one in sync leads, if there is one.
+    fn stop_replica(&mut self, node: i32, stopped: &BTreeSet<i32>) {
+        if self.in_sync.len() > 1 {
+            self.in_sync.retain(|replica| *replica != node);
+        }
+        if self.leader == node {
+            let next = self.in_sync.iter().find(|id| !stopped.contains(id));
+            self.lead(next.copied().unwrap_or(NO_LEADER));
+        }
+    }
+
+    /// Its replica on `node` runs again. It catches up at once; it leads only if nobody does and it lacks no record.
+    fn start_replica(&mut self, node: i32, stopped: &BTreeSet<i32>) {
+        if self.leader == NO_LEADER && self.in_sync.contains(&node) {
+            self.lead(node);
+        }
+        if self.leader != NO_LEADER {
+            self.catch_up(stopped);
+        }
+    }
+
+    /// Has the replica on `node` lead. A node without one takes the place of the leader, as after a reassignment.
+    pub(crate) fn move_leader(&mut self, node: i32, stopped: &BTreeSet<i32>) {
+        if !self.replicas.contains(&node) {
+            let old = self.replicas.iter().position(|id| *id == self.leader);
+            match old.and_then(|index| self.replicas.get_mut(index)) {
+                Some(replica) => *replica = node,
+                None => self.replicas.insert(0, node),
+            }
+        }
+        if self.leader != node {
+            self.lead(node);
+        }
+        self.catch_up(stopped);
+    }
+
+    /// Parked fetches wake and learn who leads.
+    fn lead(&mut self, node: i32) {
+        self.leader = node;
+        self.leader_epoch += 1;
+        self.wake();
+    }
+
+    /// While there is a leader, every replica on a running node is in sync: they share one log.
+    fn catch_up(&mut self, stopped: &BTreeSet<i32>) {
+        let replicas = self.replicas.iter().copied();
+        self.in_sync = replicas.filter(|id| !stopped.contains(id)).collect();
     }
 
     /// Compares the leader epoch that a client believes in with the partition's own (KIP-320); -1 is a client that does
@@ -210,7 +269,7 @@ impl Topics {
         self.created += 1;
         let partitions = replicas
             .into_iter()
-            .map(|replicas| Partition::new(replicas, self.upkeep.clone()))
+            .map(|replicas| self.new_partition(replicas))
             .collect();
         self.by_name
             .entry(name.to_owned())
@@ -220,6 +279,15 @@ impl Topics {
                 config,
             })
             .into_mut()
+    }
+
+    /// A partition without records, led by the first of its replicas that runs.
+    fn new_partition(&self, replicas: Vec<i32>) -> Partition {
+        let mut partition = Partition::new(replicas, self.upkeep.clone());
+        for node in &self.stopped_nodes {
+            partition.stop_replica(*node, &self.stopped_nodes);
+        }
+        partition
     }
 
     /// Creates a topic with the default number of partitions and one replica each.
@@ -235,6 +303,42 @@ impl Topics {
             .map(|index| cluster.replicas(index, 1))
             .collect();
         self.create(name, replicas, config)
+    }
+
+    /// Takes the leadership of partitions away from a node that stops, and its replicas out of those in sync.
+    pub(crate) fn stop_node(&mut self, node: i32) {
+        self.stopped_nodes.insert(node);
+        for partition in Self::partitions_mut(&mut self.by_name) {
+            partition.stop_replica(node, &self.stopped_nodes);
+        }
+    }
+
+    /// The replicas on a node that starts are in sync again. It leads only what nobody leads.
+    pub(crate) fn start_node(&mut self, node: i32) {
+        self.stopped_nodes.remove(&node);
+        for partition in Self::partitions_mut(&mut self.by_name) {
+            partition.start_replica(node, &self.stopped_nodes);
+        }
+    }
+
+    /// Has a running node lead the partition. False if there is no such partition.
+    pub(crate) fn move_leader(&mut self, topic: &str, index: i32, node: i32) -> bool {
+        let partition = self
+            .by_name
+            .get_mut(topic)
+            .zip(usize::try_from(index).ok())
+            .and_then(|(topic, index)| topic.partitions.get_mut(index));
+        let Some(partition) = partition else {
+            return false;
+        };
+        partition.move_leader(node, &self.stopped_nodes);
+        true
+    }
+
+    fn partitions_mut(
+        by_name: &mut BTreeMap<String, Topic>,
+    ) -> impl Iterator<Item = &mut Partition> {
+        by_name.values_mut().flat_map(|topic| &mut topic.partitions)
     }
 
     /// Removes a topic and its records; fetches that are parked on it wake and find it gone.

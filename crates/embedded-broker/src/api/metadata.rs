@@ -13,10 +13,11 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Api, Context, Outcome};
+use super::{Api, Context, Outcome, code};
+use crate::cluster::{Cluster, Node};
 use crate::config::Overrides;
 use crate::state::State;
-use crate::topic::{Partition, Topic};
+use crate::topic::{NO_LEADER, Partition, Topic};
 
 /// `authorized_operations` when nobody asked for them.
 const NOT_ASKED: i32 = i32::MIN;
@@ -67,7 +68,7 @@ impl Api for Metadata {
         let response = MetadataResponse::default()
             .with_brokers(brokers(state))
             .with_cluster_id(Some(StrBytes::from_string(state.cluster.id.clone())))
-            .with_controller_id(BrokerId(0))
+            .with_controller_id(BrokerId(controller(state)))
             .with_topics(topics)
             .with_cluster_authorized_operations(if asked {
                 ALL_CLUSTER_OPERATIONS
@@ -79,20 +80,25 @@ impl Api for Metadata {
 }
 
 fn brokers(state: &State) -> Vec<MetadataResponseBroker> {
-    let broker = |node: &crate::cluster::Node| {
+    let broker = |node: &Node| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(node.id))
             .with_host(StrBytes::from_string(node.advertised_host.clone()))
             .with_port(node.port())
     };
-    state.cluster.nodes.iter().map(broker).collect()
+    state.cluster.running().map(broker).collect()
+}
+
+/// With KRaft any running node answers for the controller: the first one here. -1 if there is none.
+fn controller(state: &State) -> i32 {
+    state.cluster.running().next().map_or(-1, |node| node.id)
 }
 
 fn all_topics(state: &State) -> Vec<MetadataResponseTopic> {
     state
         .topics
         .iter()
-        .map(|(name, topic)| found(name, topic))
+        .map(|(name, topic)| found(name, topic, &state.cluster))
         .collect()
 }
 
@@ -108,7 +114,7 @@ fn one_topic(
             .name_of(asked.topic_id)
             .and_then(|name| Some((name, state.topics.get(name)?)))
         {
-            Some((name, topic)) => found(name, topic),
+            Some((name, topic)) => found(name, topic, &state.cluster),
             None => MetadataResponseTopic::default()
                 .with_error_code(ResponseError::UnknownTopicId.code())
                 .with_topic_id(asked.topic_id)
@@ -116,17 +122,15 @@ fn one_topic(
         };
     };
     if let Some(topic) = state.topics.get(name) {
-        return found(name, topic);
+        return found(name, topic, &state.cluster);
     }
     let error = match state.topics.check_new_name(name) {
         Ok(()) if may_create => match state.configs.topic(Overrides::default()) {
             Ok(config) => {
                 let partitions = state.settings.default_partitions;
                 let topics = &mut state.topics;
-                return found(
-                    name,
-                    topics.create_default(name, partitions, &state.cluster, config),
-                );
+                let topic = topics.create_default(name, partitions, &state.cluster, config);
+                return found(name, topic, &state.cluster);
             }
             Err(_) => ResponseError::InvalidConfig,
         },
@@ -138,19 +142,30 @@ fn one_topic(
         .with_name(Some(name.clone()))
 }
 
-fn found(name: &str, topic: &Topic) -> MetadataResponseTopic {
+fn found(name: &str, topic: &Topic, cluster: &Cluster) -> MetadataResponseTopic {
+    let partitions = (0..)
+        .zip(&topic.partitions)
+        .map(|(index, found)| partition(index, found, cluster));
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(StrBytes::from_string(name.to_owned()))))
         .with_topic_id(topic.id)
-        .with_partitions((0..).zip(&topic.partitions).map(partition).collect())
+        .with_partitions(partitions.collect())
 }
 
-fn partition((index, partition): (i32, &Partition)) -> MetadataResponsePartition {
-    let replicas: Vec<BrokerId> = partition.replicas.iter().copied().map(BrokerId).collect();
+fn partition(index: i32, partition: &Partition, cluster: &Cluster) -> MetadataResponsePartition {
+    let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect();
+    let replicas = partition.replicas.iter().copied();
+    let offline: Vec<i32> = replicas.filter(|id| !cluster.is_running(*id)).collect();
+    let led = match partition.leader {
+        NO_LEADER => Err(ResponseError::LeaderNotAvailable),
+        _ => Ok(()),
+    };
     MetadataResponsePartition::default()
+        .with_error_code(code(&led))
         .with_partition_index(index)
         .with_leader_id(BrokerId(partition.leader))
         .with_leader_epoch(partition.leader_epoch)
-        .with_isr_nodes(replicas.clone())
-        .with_replica_nodes(replicas)
+        .with_isr_nodes(ids(&partition.in_sync))
+        .with_replica_nodes(ids(&partition.replicas))
+        .with_offline_replicas(ids(&offline))
 }

@@ -184,6 +184,11 @@ impl Groups {
         }
     }
 
+    /// Another node coordinates the group from now on.
+    pub(crate) fn move_coordinator(&mut self, id: &str, now: Now, timers: &mut Timers) {
+        let _other_kind = self.change_classic(id, timers, |classic| classic.move_coordinator(now));
+    }
+
     /// Lets the group do what has fallen due.
     pub(crate) fn tick(&mut self, id: &str, now: Now, timers: &mut Timers) {
         let _gone = self.change(id, timers, |group| {

@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::{debug, warn};
 
 use super::frame::{self, BadFrame, LENGTH_BYTES};
+use super::listener::Endpoint;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
-use crate::state::Shared;
 
 /// How much is asked of the socket at least, and how far a parked connection reads ahead.
 const READ_BYTES: usize = 16 * 1024;
@@ -48,21 +48,17 @@ enum Ended {
 }
 
 /// Serves one client until it hangs up or sends what cannot be served.
-pub(crate) async fn run<R, W>(
-    shared: Arc<Shared>,
-    (reader, writer): (R, W),
-    peer: SocketAddr,
-    node_id: i32,
-) where
+pub(crate) async fn run<R, W>(endpoint: Endpoint, (reader, writer): (R, W), peer: SocketAddr)
+where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    let node_id = endpoint.node_id;
     let connection = Connection {
-        shared,
+        endpoint,
         reader,
         writer,
         peer,
-        node_id,
         input: BytesMut::new(),
         output: Vec::new(),
     };
@@ -74,11 +70,10 @@ pub(crate) async fn run<R, W>(
 }
 
 struct Connection<R, W> {
-    shared: Arc<Shared>,
+    endpoint: Endpoint,
     reader: R,
     writer: W,
     peer: SocketAddr,
-    node_id: i32,
     /// What has arrived and is not yet taken as a frame.
     input: BytesMut,
     /// Answers that are not yet written.
@@ -97,17 +92,34 @@ enum Served {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn serve(mut self) -> Result<(), Ended> {
         while let Some(frame) = self.next_frame().await? {
-            match self.answer(frame).await? {
-                Served::Answer(answer) => self.output.push(answer),
-                Served::Silent => {}
-                Served::HungUp => return Ok(()),
+            match self.answer(frame).await {
+                Ok(Served::Answer(answer)) => self.output.push(answer),
+                Ok(Served::Silent) => {}
+                Ok(Served::HungUp) => return Ok(()),
+                Err(reason) => {
+                    // What was asked before is answered all the same; the reason matters more than whether that worked.
+                    let _broken = self.flush().await;
+                    return Err(reason);
+                }
             }
             let pending: usize = self.output.iter().map(Bytes::len).sum();
             if pending >= WRITE_BYTES || !self.has_frame()? {
-                write_all(&mut self.writer, &mut self.output).await?;
+                self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Writes the answers that are not yet written, unless and until the node is paused.
+    async fn flush(&mut self) -> io::Result<()> {
+        self.endpoint.gate.pass().await;
+        write_all(&mut self.writer, &mut self.output).await
+    }
+
+    /// Reads more input, unless and until the node is paused. 0 when the client hung up.
+    async fn read(&mut self) -> io::Result<usize> {
+        self.endpoint.gate.pass().await;
+        self.reader.read_buf(&mut self.input).await
     }
 
     /// Whether a whole frame has already arrived.
@@ -130,7 +142,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             let missing = expected.saturating_sub(self.input.len());
             self.input
                 .reserve(missing.clamp(READ_BYTES, self.input.len().max(KEPT_BUFFER)));
-            if self.reader.read_buf(&mut self.input).await? == 0 {
+            if self.read().await? == 0 {
                 return Ok(None);
             }
         }
@@ -153,19 +165,24 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let cx = Context {
             now: Now::read(),
             arrived: Instant::now(),
-            node_id: self.node_id,
+            node_id: self.endpoint.node_id,
             client_id: header.client_id.as_deref().unwrap_or_default().to_owned(),
             client_host: format!("/{}", self.peer.ip()),
             version,
             hurry: Arc::clone(&hurry),
         };
-        let mut serving = (api.serve)(Arc::clone(&self.shared), cx, header.correlation_id, frame);
+        let mut serving = (api.serve)(
+            Arc::clone(&self.endpoint.shared),
+            cx,
+            header.correlation_id,
+            frame,
+        );
         // Most requests are answered by the first poll, without another look at the socket.
         if let Poll::Ready(answer) = poll_fn(|task| Poll::Ready(serving.as_mut().poll(task))).await
         {
             return Ok(served(answer?));
         }
-        write_all(&mut self.writer, &mut self.output).await?;
+        self.flush().await?;
         loop {
             if !self.input.is_empty() {
                 hurry.ask();
@@ -177,7 +194,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             tokio::select! {
                 biased;
                 answer = &mut serving => return Ok(served(answer?)),
-                read = self.reader.read_buf(&mut self.input) => if read? == 0 { return Ok(Served::HungUp) },
+                read = self.read() => if read? == 0 { return Ok(Served::HungUp) },
             }
         }
     }

@@ -2,5 +2,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod frame;
+pub(crate) mod gate;
 mod guard;
+pub(crate) mod listener;
 pub(crate) mod wire;

@@ -239,6 +239,18 @@ impl ClassicGroup {
         }
     }
 
+    /// Another node coordinates the group from now on. What is parked at the old one is answered NOT_COORDINATOR, so that the
+    /// clients ask for the new one; they find their sessions begun anew. Ids that were given out and not used are unknown
+    /// there: Apache Kafka does not write them to its log.
+    pub(crate) fn move_coordinator(&mut self, now: Now) {
+        self.pending.clear();
+        for member in &mut self.members {
+            let id = member.id.clone();
+            member.refuse_all(ResponseError::NotCoordinator, &id, now);
+            member.extend_session(now);
+        }
+    }
+
     /// Does what has fallen due: removes members whose session ended, ends a round of joins whose time is up.
     pub(crate) fn expire(&mut self, now: Now) {
         self.expire_sessions(now);

@@ -1,0 +1,280 @@
+//! Starting: what can be set, and the thread that a broker runs on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::broker::Broker;
+use crate::clock::Now;
+use crate::cluster::{Cluster, Node};
+use crate::error::StartError;
+use crate::net::listener::{Listeners, Switch};
+use crate::settings::Settings;
+use crate::state::{Shared, State};
+
+/// Below this the limit would cut into the memory that topics need while they are written.
+const SMALLEST_MEMORY: usize = 16 << 20;
+
+/// How a broker is started; made by [`Broker::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    listen: String,
+    advertised_host: Option<String>,
+    nodes: usize,
+    worker_threads: usize,
+    settings: Settings,
+}
+
+impl Default for Builder {
+    /// One node on a free port of 127.0.0.1.
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            advertised_host: None,
+            nodes: 1,
+            worker_threads: 1,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Where the first node listens: `HOST:PORT`. Port 0 takes a free one. Default `127.0.0.1:0`.
+    ///
+    /// `localhost`, or 127.0.0.1 with a port other than 0, is served on ::1 too where the machine has it: clients resolve
+    /// `localhost` to ::1 first. With several nodes and a port other than 0, the others take the ports that follow.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// The host that clients are told to connect to, where it is not the one that the broker listens on. Default: that
+    /// one, or 127.0.0.1 if the broker listens on all addresses.
+    #[must_use]
+    pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
+        self.advertised_host = Some(host.into());
+        self
+    }
+
+    /// How many nodes there are, each with a listener of its own. Default 1.
+    #[must_use]
+    pub fn nodes(mut self, count: usize) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// Partitions of a topic that is created without a count (`num.partitions`). Default 3.
+    #[must_use]
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.settings.default_partitions = count;
+        self
+    }
+
+    /// Whether a producer or consumer that asks for an unknown topic creates it (`auto.create.topics.enable`). Default
+    /// true, as in Apache Kafka.
+    #[must_use]
+    pub fn auto_create_topics(mut self, on: bool) -> Self {
+        self.settings.auto_create_topics = on;
+        self
+    }
+
+    /// Whether a replication factor above the number of nodes is accepted. Default false: Apache Kafka refuses it.
+    #[must_use]
+    pub fn lenient_replication(mut self, on: bool) -> Self {
+        self.settings.lenient_replication = on;
+        self
+    }
+
+    /// How long the first join of an empty group waits for others (`group.initial.rebalance.delay.ms`). Default 100 ms;
+    /// Apache Kafka's is 3 s.
+    #[must_use]
+    pub fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.settings.initial_rebalance_delay = delay;
+        self
+    }
+
+    /// How many bytes the records of all topics may take. Beyond that the oldest are deleted, with a warning in the log.
+    /// Default 1 GiB.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.settings.max_memory = bytes;
+        self
+    }
+
+    /// How many threads serve. 1, the default, is one thread that stays out of the way of the program around it.
+    #[must_use]
+    pub fn worker_threads(mut self, count: usize) -> Self {
+        self.worker_threads = count;
+        self
+    }
+
+    /// Starts the broker on a thread of its own and returns when clients can connect.
+    ///
+    /// # Errors
+    /// If a setting is out of bounds, an address is bad or taken, or no thread can be made.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        self.check()?;
+        let (started, ready) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
+        let runtime = self.runtime().map_err(StartError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("embedded-broker".to_owned())
+            .spawn(move || {
+                runtime.block_on(serve(self, started, stopped));
+                // Connections that are in the middle of something are dropped with the runtime.
+                runtime.shutdown_timeout(Duration::from_millis(100));
+            })
+            .map_err(StartError::Thread)?;
+        let ended = || std::io::Error::other("the broker's thread ended before it was ready");
+        let started = ready
+            .await
+            .unwrap_or_else(|_| Err(StartError::Thread(ended())))?;
+        Ok(Broker::new(started, stop, thread))
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        let bad = |setting, value: String, reason| {
+            Err(StartError::BadSetting {
+                setting,
+                value,
+                reason,
+            })
+        };
+        if self.settings.default_partitions < 1 {
+            return bad(
+                "partitions",
+                self.settings.default_partitions.to_string(),
+                "a topic has at least 1 partition",
+            );
+        }
+        if !(1..=100).contains(&self.nodes) {
+            return bad("nodes", self.nodes.to_string(), "there are 1 to 100 nodes");
+        }
+        if self.settings.max_memory < SMALLEST_MEMORY {
+            return bad(
+                "max-memory",
+                self.settings.max_memory.to_string(),
+                "at least 16 MiB are needed",
+            );
+        }
+        if self.worker_threads == 0 {
+            return bad("worker-threads", "0".to_owned(), "at least 1 thread serves");
+        }
+        Ok(())
+    }
+
+    fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        let mut builder = match self.worker_threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        builder
+            .worker_threads(self.worker_threads)
+            .thread_name("embedded-broker")
+            .enable_io()
+            .enable_time()
+            .build()
+    }
+}
+
+/// What a broker that serves consists of, for its handle.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) switches: Vec<Switch>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Binds the listeners, says so, and serves until told to stop.
+async fn serve(
+    builder: Builder,
+    started: oneshot::Sender<Result<Started, StartError>>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let (listeners, nodes) = match bind(&builder).await {
+        Ok(bound) => bound,
+        Err(error) => {
+            let _nobody_waits = started.send(Err(error));
+            return;
+        }
+    };
+    let shared = Shared::new(State::new(builder.settings, Cluster::new(nodes.clone())));
+    tokio::spawn(run_timers(Arc::clone(&shared)));
+    let serving = listeners.into_iter().zip(&nodes);
+    let switches = serving
+        .map(|(listeners, node)| listeners.serve(Arc::clone(&shared), node.id))
+        .collect();
+    let _nobody_waits = started.send(Ok(Started {
+        nodes,
+        switches,
+        shared,
+    }));
+    // An error says that the handle was dropped, which is how a broker is stopped.
+    let _dropped = stopped.changed().await;
+}
+
+async fn bind(builder: &Builder) -> Result<(Vec<Listeners>, Vec<Node>), StartError> {
+    let bad_address = |reason: &str| StartError::BadAddress {
+        address: builder.listen.clone(),
+        reason: reason.to_owned(),
+    };
+    let (host, port) = builder
+        .listen
+        .rsplit_once(':')
+        .ok_or_else(|| bad_address("there is no port"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| bad_address("the port is not a number from 0 to 65535"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (mut listeners, mut nodes) = (Vec::new(), Vec::new());
+    for id in 0..builder.nodes {
+        let id = i32::try_from(id).unwrap_or(i32::MAX);
+        let port = match port {
+            0 => 0,
+            first => u16::try_from(i32::from(first) + id)
+                .map_err(|_| bad_address("the nodes' ports pass 65535"))?,
+        };
+        let bound = Listeners::bind(host, port).await?;
+        nodes.push(Node {
+            id,
+            address: bound.address(),
+            advertised_host: advertised_host(builder, bound.address()),
+            running: true,
+        });
+        listeners.push(bound);
+    }
+    Ok((listeners, nodes))
+}
+
+/// An address that a client can connect to, always as a literal: `localhost` resolves to ::1 first, where not every machine
+/// listens.
+fn advertised_host(builder: &Builder, address: SocketAddr) -> String {
+    match &builder.advertised_host {
+        Some(host) => host.clone(),
+        None if address.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        None => address.ip().to_string(),
+    }
+}
+
+/// Lets the state do what falls due, and sleeps in between.
+async fn run_timers(shared: Arc<Shared>) {
+    let earlier = shared.state.lock().timers.earlier();
+    loop {
+        let next = {
+            let mut state = shared.state.lock();
+            state.tick(Now::read());
+            state.timers.next()
+        };
+        match next {
+            Some(at) => tokio::select! {
+                () = sleep_until(Instant::from_std(at)) => {}
+                () = earlier.notified() => {}
+            },
+            None => earlier.notified().await,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Nodes that stop and start, leaders and coordinators that move: what a test does to the cluster.
+
+use crate::clock::Now;
+use crate::error::ControlError;
+use crate::state::State;
+
+impl State {
+    /// Others take over what the node led and coordinated.
+    pub(crate) fn stop_node(&mut self, node_id: i32, now: Now) -> Result<(), ControlError> {
+        self.check_node(node_id)?;
+        if self.cluster.is_running(node_id) {
+            let ids = self.groups.iter().map(|(id, _)| id);
+            let coordinated = |id: &&str| self.cluster.is_coordinator(node_id, id);
+            let groups: Vec<String> = ids.filter(coordinated).map(str::to_owned).collect();
+            self.cluster.stop(node_id);
+            self.topics.stop_node(node_id);
+            for group in groups {
+                self.groups.move_coordinator(&group, now, &mut self.timers);
+            }
+        }
+        Ok(())
+    }
+
+    /// The node serves again, and takes nothing away from others.
+    pub(crate) fn start_node(&mut self, node_id: i32) -> Result<(), ControlError> {
+        self.check_node(node_id)?;
+        if !self.cluster.is_running(node_id) {
+            self.cluster.start(node_id);
+            self.topics.start_node(node_id);
+        }
+        Ok(())
+    }
+
+    /// Has a running node lead a partition.
+    pub(crate) fn move_leader(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        node_id: i32,
+    ) -> Result<(), ControlError> {
+        self.check_running(node_id)?;
+        match self.topics.move_leader(topic, partition, node_id) {
+            true => Ok(()),
+            false => Err(ControlError::UnknownPartition {
+                topic: topic.to_owned(),
+                partition,
+            }),
+        }
+    }
+
+    /// Has a running node coordinate a group or a transactional id.
+    pub(crate) fn move_coordinator(
+        &mut self,
+        key: &str,
+        node_id: i32,
+        now: Now,
+    ) -> Result<(), ControlError> {
+        self.check_running(node_id)?;
+        if !self.cluster.is_coordinator(node_id, key) {
+            self.cluster.move_coordinator(key, node_id);
+            self.groups.move_coordinator(key, now, &mut self.timers);
+        }
+        Ok(())
+    }
+
+    fn check_node(&self, node_id: i32) -> Result<(), ControlError> {
+        let mut nodes = self.cluster.nodes.iter();
+        match nodes.any(|node| node.id == node_id) {
+            true => Ok(()),
+            false => Err(ControlError::UnknownNode { node_id }),
+        }
+    }
+
+    fn check_running(&self, node_id: i32) -> Result<(), ControlError> {
+        self.check_node(node_id)?;
+        match self.cluster.is_running(node_id) {
+            true => Ok(()),
+            false => Err(ControlError::NodeStopped { node_id }),
+        }
+    }
+}
