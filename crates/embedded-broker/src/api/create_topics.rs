@@ -1,8 +1,9 @@
 //! **CreateTopics**, key 19, versions 2-7.
 //!
-//! Creates topics, each with a result of its own, in the order of the request. `validate_only` checks and creates nothing.
+//! Creates topics, each with a result of its own, in the order of the request; a name that is given twice has one, a refusal.
+//! `validate_only` checks and creates nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
@@ -35,9 +36,11 @@ impl Api for CreateTopics {
         for topic in &request.topics {
             *times_named.entry(&topic.name).or_default() += 1;
         }
+        let mut answered = HashSet::new();
         let results = request
             .topics
             .iter()
+            .filter(|topic| answered.insert(&topic.name))
             .map(|topic| match times_named.get(&**topic.name) {
                 Some(1) => create(state, topic, request.validate_only)
                     .unwrap_or_else(|error| refused(topic, error)),
@@ -87,6 +90,13 @@ fn create(
     } else {
         assigned(state, topic)?
     };
+    if let Some(unset) = topic.configs.iter().find(|config| config.value.is_none()) {
+        let message = format!(
+            "Null value not supported for topic configs: {}",
+            &*unset.name
+        );
+        return Err(Refusal::new(ResponseError::InvalidConfig, message));
+    }
     let overrides = topic
         .configs
         .iter()
@@ -184,6 +194,12 @@ fn assigned(state: &State, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refu
             return Err(invalid(
                 "The manual partition assignment includes an empty replica list.".to_owned(),
             ));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = replicas.iter().find(|id| !seen.insert(**id)) {
+            return Err(invalid(format!(
+                "The manual partition assignment includes the broker {twice} more than once."
+            )));
         }
         if by_index
             .insert(assignment.partition_index, replicas)

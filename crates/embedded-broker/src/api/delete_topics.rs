@@ -45,6 +45,9 @@ impl Api for DeleteTopics {
 fn delete(state: &mut State, asked: DeleteTopicState) -> DeletableTopicResult {
     let result = DeletableTopicResult::default().with_topic_id(asked.topic_id);
     let (name, unknown) = match asked.name {
+        Some(name) if !asked.topic_id.is_nil() => {
+            return failed(result.with_name(Some(name)), ResponseError::InvalidRequest);
+        }
         Some(name) => (name.to_string(), ResponseError::UnknownTopicOrPartition),
         None => match state.topics.name_of(asked.topic_id) {
             Some(name) => (name.to_owned(), ResponseError::UnknownTopicId),

@@ -49,7 +49,16 @@ impl Api for Fetch {
         let deadline = cx.arrived + millis(request.max_wait_ms);
         let gathered = gather(state, cx, request);
         let enough = gathered.bytes >= usize::try_from(request.min_bytes).unwrap_or(0);
-        if enough || gathered.has_error || cx.now.instant >= deadline || cx.hurry.is_asked() {
+        let nothing_asked = request
+            .topics
+            .iter()
+            .all(|topic| topic.partitions.is_empty());
+        if enough
+            || nothing_asked
+            || gathered.has_error
+            || cx.now.instant >= deadline
+            || cx.hurry.is_asked()
+        {
             return Outcome::Reply(FetchResponse::default().with_responses(gathered.topics));
         }
         Outcome::Wait {
@@ -132,6 +141,10 @@ fn read(
 ) -> Result<PartitionData, ResponseError> {
     let partition = state.topics.led_by(cx.node_id, topic, asked.partition)?;
     partition.check_leader_epoch(asked.current_leader_epoch)?;
+    // Of an epoch that is still to come this log can hold nothing.
+    if asked.last_fetched_epoch > partition.leader_epoch {
+        return Err(ResponseError::OffsetOutOfRange);
+    }
     let log = &partition.log;
     let end = if isolation_level == READ_COMMITTED {
         log.last_stable_offset()

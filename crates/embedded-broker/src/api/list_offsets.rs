@@ -3,6 +3,7 @@
 //! Finds an offset by time: the first record that is at least as young as the timestamp, looked up inside its batch. A few
 //! negative timestamps have a meaning of their own.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
@@ -23,6 +24,10 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 /// The start of what is not in remote storage, which is the start of the log (KIP-405).
 const EARLIEST_LOCAL: i64 = -4;
+/// Before it an answer has no leader epoch (KIP-320).
+const FIRST_VERSION_WITH_LEADER_EPOCH: i16 = 4;
+const FIRST_VERSION_WITH_MAX_TIMESTAMP: i16 = 7;
+const FIRST_VERSION_WITH_EARLIEST_LOCAL: i16 = 8;
 /// `isolation_level` of a consumer that reads only what is committed.
 const READ_COMMITTED: i8 = 1;
 
@@ -41,14 +46,31 @@ impl Api for ListOffsets {
     ) -> Outcome<ListOffsetsResponse> {
         let committed_only = request.isolation_level == READ_COMMITTED;
         let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|asked| {
+            let mut times_asked: BTreeMap<i32, usize> = BTreeMap::new();
+            for asked in &topic.partitions {
+                *times_asked.entry(asked.partition_index).or_default() += 1;
+            }
+            let mut seen = BTreeSet::new();
+            let each_once = topic
+                .partitions
+                .iter()
+                .filter(|asked| seen.insert(asked.partition_index));
+            let partitions = each_once.map(|asked| {
                 let answer = ListOffsetsPartitionResponse::default()
                     .with_partition_index(asked.partition_index);
-                match find(state, cx, &topic.name, asked, committed_only) {
-                    Ok((offset, timestamp, leader_epoch)) => answer
-                        .with_offset(offset)
-                        .with_timestamp(timestamp)
-                        .with_leader_epoch(leader_epoch),
+                let found = match times_asked.get(&asked.partition_index) {
+                    Some(1) => find(state, cx, &topic.name, asked, committed_only),
+                    _ => Err(ResponseError::InvalidRequest),
+                };
+                match found {
+                    Ok((offset, timestamp, leader_epoch)) => {
+                        let answer = answer.with_offset(offset).with_timestamp(timestamp);
+                        if cx.version >= FIRST_VERSION_WITH_LEADER_EPOCH {
+                            answer.with_leader_epoch(leader_epoch)
+                        } else {
+                            answer
+                        }
+                    }
                     Err(error) => answer
                         .with_error_code(error.code())
                         .with_offset(-1)
@@ -83,9 +105,16 @@ fn find(
         log.high_watermark()
     };
     let found = match asked.timestamp {
+        MAX_TIMESTAMP if cx.version < FIRST_VERSION_WITH_MAX_TIMESTAMP => {
+            return Err(ResponseError::UnsupportedVersion);
+        }
+        EARLIEST_LOCAL if cx.version < FIRST_VERSION_WITH_EARLIEST_LOCAL => {
+            return Err(ResponseError::UnsupportedVersion);
+        }
         LATEST => return Ok((end, -1, partition.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => return Ok((log.start_offset(), -1, partition.leader_epoch)),
         MAX_TIMESTAMP => log.find_latest_time(),
+        time if time < 0 => return Err(ResponseError::UnsupportedVersion),
         time => log.find_by_time(time, end),
     };
     Ok(found.map_or((-1, -1, -1), |found| {

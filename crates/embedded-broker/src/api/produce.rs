@@ -11,17 +11,23 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
 use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, Context, Outcome};
-use crate::log::BatchHeader;
+use crate::clock::Now;
+use crate::config::topic::TopicConfig;
+use crate::log::{BatchHeader, Codec, Records};
 use crate::net::wire::FromWire;
 use crate::state::State;
 
-/// `max.message.bytes`, as in Apache Kafka: 1 MiB and the 12 bytes in front of the part that a batch's length counts.
-const MAX_MESSAGE_BYTES: usize = 1_048_588;
+/// Clients that speak an older version cannot read zstd (KIP-110).
+const FIRST_VERSION_WITH_ZSTD: i16 = 7;
+/// `message.timestamp.before.max.ms` of a topic that takes any time in the past.
+const ANY_PAST: i64 = i64::MAX;
 
 pub(super) struct Produce;
 
@@ -33,23 +39,51 @@ pub(super) struct CheckedProduce {
 
 struct CheckedBatch {
     partition: i32,
+    /// As far as they are the batch, if it is one.
     bytes: Bytes,
     checked: Result<BatchHeader, Failure>,
 }
 
-/// Why a batch was not appended: an error and a reason for a person.
-type Failure = (ResponseError, String);
+/// Why a batch was not appended.
+#[derive(Clone)]
+struct Failure {
+    error: ResponseError,
+    /// For a person.
+    reason: String,
+    /// The records at fault, by their index in the batch, each with its own reason.
+    records: Vec<(i32, String)>,
+}
+
+impl Failure {
+    fn new(error: ResponseError, reason: impl Into<String>) -> Self {
+        Self {
+            error,
+            reason: reason.into(),
+            records: Vec::new(),
+        }
+    }
+}
+
+impl From<ResponseError> for Failure {
+    fn from(error: ResponseError) -> Self {
+        Self::new(error, error.to_string())
+    }
+}
 
 impl FromWire for CheckedProduce {
     fn from_wire(body: Bytes, version: i16) -> anyhow::Result<Self> {
         let request = ProduceRequest::from_wire(body, version)?;
         let topics = request.topic_data.into_iter().map(|topic| {
             let batches = topic.partition_data.into_iter().map(|data| {
-                let bytes = data.records.unwrap_or_default();
+                let mut bytes = data.records.unwrap_or_default();
+                let checked = check(&bytes, version);
+                if let Ok(header) = &checked {
+                    bytes.truncate(header.length());
+                }
                 CheckedBatch {
                     partition: data.index,
-                    checked: check(&bytes),
                     bytes,
+                    checked,
                 }
             });
             (topic.name, batches.collect())
@@ -62,8 +96,17 @@ impl FromWire for CheckedProduce {
 }
 
 /// The checks that need no more than the batch itself.
-fn check(bytes: &Bytes) -> Result<BatchHeader, Failure> {
-    BatchHeader::check(bytes).map_err(|(error, reason)| (error, reason.to_owned()))
+fn check(bytes: &Bytes, version: i16) -> Result<BatchHeader, Failure> {
+    let header =
+        BatchHeader::check(bytes).map_err(|(error, reason)| Failure::new(error, reason))?;
+    if header.codec() == Some(Codec::Zstd) && version < FIRST_VERSION_WITH_ZSTD {
+        let reason = "zstd needs Produce version 7 or later";
+        return Err(Failure::new(
+            ResponseError::UnsupportedCompressionType,
+            reason,
+        ));
+    }
+    Ok(header)
 }
 
 impl Api for Produce {
@@ -116,27 +159,26 @@ fn append(
     topic: &str,
     batch: &CheckedBatch,
 ) -> Result<PartitionProduceResponse, Failure> {
-    let plain = |error: ResponseError| (error, error.to_string());
     if !(-1..=1).contains(&acks) {
-        return Err(plain(ResponseError::InvalidRequiredAcks));
+        return Err(ResponseError::InvalidRequiredAcks.into());
     }
-    let (partition, config) = state
-        .topics
-        .led_by_with_config(cx.node_id, topic, batch.partition)
-        .map_err(plain)?;
-    if batch.bytes.len() > MAX_MESSAGE_BYTES {
-        let size = batch.bytes.len();
+    let (partition, config) =
+        state
+            .topics
+            .led_by_with_config(cx.node_id, topic, batch.partition)?;
+    let (size, limit) = (batch.bytes.len(), config.max_message_bytes);
+    if size > limit {
         let reason = format!(
-            "The record batch size is {size} bytes, more than the max.message.bytes of {MAX_MESSAGE_BYTES}."
+            "The record batch size is {size} bytes, more than the max.message.bytes of {limit}."
         );
-        return Err((ResponseError::MessageTooLarge, reason));
+        return Err(Failure::new(ResponseError::MessageTooLarge, reason));
     }
     let header = batch.checked.as_ref().map_err(Failure::clone)?;
+    check_records(header, batch, topic, config, cx.now)?;
     let leader_epoch = partition.leader_epoch;
     let appended = partition
         .log
-        .append(&batch.bytes, header, leader_epoch, config, cx.now)
-        .map_err(plain)?;
+        .append(&batch.bytes, header, leader_epoch, config, cx.now)?;
     if appended.written {
         partition.wake();
     }
@@ -146,11 +188,87 @@ fn append(
         .with_log_start_offset(partition.log.start_offset()))
 }
 
-fn failed(partition: i32, (error, reason): Failure) -> PartitionProduceResponse {
+/// The checks that need the topic's configuration. Only where it asks for one of them are the records looked at: a
+/// compacted topic needs keys, and times may lie in bounds.
+fn check_records(
+    header: &BatchHeader,
+    batch: &CheckedBatch,
+    topic: &str,
+    config: &TopicConfig,
+    now: Now,
+) -> Result<(), Failure> {
+    let latest = now
+        .unix_ms
+        .saturating_add(config.message_timestamp_after_max_ms);
+    let earliest = now
+        .unix_ms
+        .saturating_sub(config.message_timestamp_before_max_ms);
+    let bounded_past = config.message_timestamp_before_max_ms != ANY_PAST;
+    let times = !config.log_append_time && (bounded_past || header.max_timestamp > latest);
+    if !config.compact && !times {
+        return Ok(());
+    }
+    let unreadable = || {
+        Failure::new(
+            ResponseError::UnknownServerError,
+            "the records cannot be read",
+        )
+    };
+    let records = Records::of(&batch.bytes).ok_or_else(unreadable)?;
+    let mut without_key = Vec::new();
+    let mut out_of_bounds = Vec::new();
+    for (index, record) in (0..).zip(records.all().ok_or_else(unreadable)?) {
+        if config.compact && record.key.is_none() {
+            without_key.push((
+                index,
+                format!(
+                    "Compacted topic cannot accept message without key in topic partition {topic}-{}",
+                    batch.partition
+                ),
+            ));
+        }
+        let time = records.timestamp(&record);
+        if times && !(earliest..=latest).contains(&time) {
+            out_of_bounds.push((
+                index,
+                format!(
+                    "Timestamp {time} of message with offset {index} is out of range. The timestamp should be within \
+                     [{earliest}, {latest}]"
+                ),
+            ));
+        }
+    }
+    if !out_of_bounds.is_empty() {
+        return Err(Failure {
+            error: ResponseError::InvalidTimestamp,
+            reason: "One or more records have been rejected due to invalid timestamp".to_owned(),
+            records: out_of_bounds,
+        });
+    }
+    if !without_key.is_empty() {
+        return Err(Failure {
+            error: ResponseError::InvalidRecord,
+            reason: format!(
+                "One or more records have been rejected due to {} record errors",
+                without_key.len()
+            ),
+            records: without_key,
+        });
+    }
+    Ok(())
+}
+
+fn failed(partition: i32, failure: Failure) -> PartitionProduceResponse {
+    let records = failure.records.into_iter().map(|(index, reason)| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(reason)))
+    });
     PartitionProduceResponse::default()
         .with_index(partition)
-        .with_error_code(error.code())
+        .with_error_code(failure.error.code())
         .with_base_offset(-1)
         .with_log_start_offset(-1)
-        .with_error_message(Some(StrBytes::from_string(reason)))
+        .with_record_errors(records.collect())
+        .with_error_message(Some(StrBytes::from_string(failure.reason)))
 }

@@ -16,7 +16,11 @@ use bytes::{Buf, BufMut};
 use kafka_protocol::error::ResponseError;
 
 /// The only batch format since Kafka 4.0.
-const MAGIC: i8 = 2;
+const MAGIC: u8 = 2;
+/// Where a batch says which format it has.
+const MAGIC_POSITION: usize = 16;
+/// The least that a batch's length can say: that of a message of the first format.
+const LEAST_LENGTH: usize = 14;
 /// Attribute bits.
 const CODEC_MASK: i16 = 0x07;
 const LOG_APPEND_TIME: i16 = 0x08;
@@ -85,31 +89,32 @@ impl BatchHeader {
         })
     }
 
-    /// Reads and checks what a producer sent for one partition: exactly one whole batch, in order and unharmed.
+    /// Reads and checks what a producer sent for one partition: exactly one whole batch, in order and unharmed. Fewer bytes
+    /// behind it than a batch begins with are none of it.
     ///
     /// # Errors
-    /// What Apache Kafka answers: CORRUPT_MESSAGE, INVALID_RECORD or UNSUPPORTED_COMPRESSION_TYPE, with a reason.
+    /// What Apache Kafka answers, in the order of its checks, with a reason.
     pub(crate) fn check(bytes: &[u8]) -> Result<Self, (ResponseError, &'static str)> {
         let corrupt = |reason| Err((ResponseError::CorruptMessage, reason));
         let invalid = |reason| Err((ResponseError::InvalidRecord, reason));
-        let Some(header) = Self::parse(bytes) else {
-            return corrupt("the batch is shorter than its header");
+        let Some(length) = first_batch(bytes)? else {
+            return invalid("a produce request carries a batch for each partition");
         };
-        if header.magic != MAGIC {
+        let (batch, rest) = bytes.split_at(length);
+        if batch.get(MAGIC_POSITION) != Some(&MAGIC) {
             return invalid("only record batches of magic 2 are accepted since Apache Kafka 4.0");
         }
-        match usize::try_from(header.batch_length) {
-            Ok(length) if length + Self::LENGTH_PREFIX == bytes.len() => {}
-            Ok(length) if length + Self::LENGTH_PREFIX < bytes.len() => {
-                return invalid("a produce request carries exactly one batch for each partition");
-            }
-            _ => return corrupt("the batch is longer than the bytes that were sent"),
+        let Some(header) = Self::parse(batch) else {
+            return corrupt("the batch is shorter than its header");
+        };
+        if first_batch(rest)?.is_some() {
+            return invalid("a produce request carries exactly one batch for each partition");
         }
-        if checksum(bytes) != header.crc {
+        if header.base_offset != 0 {
+            return invalid("offsets in a batch count from 0: the broker gives them");
+        }
+        if checksum(batch) != header.crc {
             return corrupt("the checksum does not match the records");
-        }
-        if header.codec().is_none() {
-            return corrupt("the compression codec is unknown");
         }
         if header.is_control() {
             return invalid("clients do not write control batches");
@@ -118,10 +123,19 @@ impl BatchHeader {
         if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
             return invalid("the batch's record count and its last offset delta disagree");
         }
-        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
-            return invalid("a batch with a producer id needs an epoch and a sequence number");
+        if header.producer_id >= 0 && header.base_sequence < 0 {
+            return invalid("a batch with a producer id needs a sequence number");
+        }
+        if header.codec().is_none() {
+            let reason = "the compression codec is unknown";
+            return Err((ResponseError::UnknownServerError, reason));
         }
         Ok(header)
+    }
+
+    /// Bytes of the whole batch.
+    pub(crate) fn length(&self) -> usize {
+        Self::LENGTH_PREFIX + usize::try_from(self.batch_length).unwrap_or(0)
     }
 
     /// None if no codec has the number that the attributes give.
@@ -214,6 +228,30 @@ impl BatchHeader {
         mend_checksum(&mut batch);
         batch
     }
+}
+
+/// How long the batch is that `bytes` begin with. None if there is no whole one.
+///
+/// # Errors
+/// CORRUPT_MESSAGE if its beginning cannot be one of a batch of any format.
+fn first_batch(bytes: &[u8]) -> Result<Option<usize>, (ResponseError, &'static str)> {
+    let corrupt = |reason| Err((ResponseError::CorruptMessage, reason));
+    let Some(mut length) = bytes.get(8..BatchHeader::LENGTH_PREFIX) else {
+        return Ok(None);
+    };
+    let Some(length) = usize::try_from(length.get_i32())
+        .ok()
+        .filter(|length| *length >= LEAST_LENGTH)
+    else {
+        return corrupt("the batch's length is less than a batch can have");
+    };
+    match bytes.get(MAGIC_POSITION) {
+        None => return Ok(None),
+        Some(magic) if *magic > MAGIC => return corrupt("the batch is of an unknown format"),
+        Some(_) => {}
+    }
+    let length = BatchHeader::LENGTH_PREFIX + length;
+    Ok((length <= bytes.len()).then_some(length))
 }
 
 /// Writes what the broker decides into a batch: where it stands and under which leader.

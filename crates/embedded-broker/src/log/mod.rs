@@ -15,7 +15,8 @@ mod segment;
 mod testing;
 mod upkeep;
 
-pub(crate) use batch::BatchHeader;
+pub(crate) use batch::{BatchHeader, Codec};
 pub(crate) use cleaner::{Cleaned, Cleaning, Dirt};
 pub(crate) use partition::PartitionLog;
+pub(crate) use records::Records;
 pub(crate) use upkeep::Upkeep;
