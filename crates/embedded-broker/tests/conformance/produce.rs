@@ -355,6 +355,26 @@ async fn malformed_batches_are_refused() {
     );
 }
 
+/// Up to 11 bytes behind a batch cannot begin another one: they are ignored, and not kept.
+#[tokio::test]
+async fn a_few_bytes_behind_a_batch_are_ignored() {
+    let topic = Topic::create(1).await;
+    let mut client = RawClient::connect().await;
+    let batch = Batch::of(["value"]).encode();
+    for count in [1, 11] {
+        let with_more = Bytes::from([&batch[..], &vec![0; count]].concat());
+        let answer = produce(&mut client, &topic, 0, with_more).await;
+        assert_eq!(answer.error_code.err(), None, "{count}");
+    }
+    let read = fetch(&mut client, &topic, 0, 0).await.records;
+    assert_eq!(read.expect("records").len(), 2 * batch.len());
+    let with_another = Bytes::from([&batch[..], &[0; 12]].concat());
+    assert_eq!(
+        refused(&mut client, &topic, with_another).await,
+        ResponseError::CorruptMessage
+    );
+}
+
 /// "zstd only if v>=7": below, UNSUPPORTED_COMPRESSION_TYPE(76), because such a client could not read it back.
 #[tokio::test]
 async fn zstd_needs_version_7() {

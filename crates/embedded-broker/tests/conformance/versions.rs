@@ -194,12 +194,12 @@ async fn no_client_id_and_unknown_tagged_fields_are_fine() {
         .with_client_id(None);
     header
         .unknown_tagged_fields
-        .insert(4711, Bytes::from_static(b"tag"));
+        .insert(5, Bytes::from_static(b"of the header"));
     header.encode(&mut payload, 2).expect("header");
     let mut request = MetadataRequest::default().with_topics(Some(vec![]));
     request
         .unknown_tagged_fields
-        .insert(4712, Bytes::from_static(b"tag"));
+        .insert(5, Bytes::from_static(b"of the request"));
     request.encode(&mut payload, 12).expect("request");
     client.write_bytes(&frame(&payload)).await;
     let mut answer = client.read_frame().await.expect("an answer");
