@@ -39,9 +39,10 @@ first_example() {
 
 # Sets $answer to what answers on localhost:INFRA_PORT: kafka, other, or nothing. The port is tried first, so that a
 # question about an idle machine needs no build.
+# shellcheck disable=SC2034 # read by the script that sources this one
 look() {
     local result=0
-    answer=nothing # read by the script that sources this one
+    answer=nothing
     (: <"/dev/tcp/localhost/$INFRA_PORT") 2>/dev/null || return 0
     [ -n "${broker_binary:-}" ] || build_with_broker "$(first_example)"
     "$broker_binary" probe --bootstrap-servers "localhost:$INFRA_PORT" >/dev/null 2>&1 || result=$?

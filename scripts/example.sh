@@ -55,7 +55,12 @@ ensure_broker() {
     look
     case $answer in
     kafka) ;;
-    nothing) say "Nothing answers on localhost:$INFRA_PORT." && scripts/infra.sh up ;;
+    nothing)
+        say "Nothing answers on localhost:$INFRA_PORT."
+        scripts/infra.sh up
+        say ""
+        ;;
+    # It has the words for this.
     other) scripts/infra.sh up ;;
     esac
     # The default needs no telling; a port of one's own does.
