@@ -1,1 +1,229 @@
-//! x
+//! S4-15 and S4-16: the pairs of exercise and solution. Stubs compile without a warning and fail their check by saying
+//! what is missing; solutions pass the same check; the two differ in bodies only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends by a panic"
+)]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use workspace_tests::{cargo, names, read, run};
+
+/// A check that fails takes seconds. One that runs into this waits for something that never comes.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+
+fn exercises() -> Vec<String> {
+    let names = names("exercises", ".rs");
+    assert!(!names.is_empty());
+    names
+}
+
+#[test]
+fn every_exercise_has_a_solution_a_check_a_hint_and_a_target() {
+    let exercises = exercises();
+    assert_eq!(
+        exercises,
+        names("solutions", ".rs"),
+        "exercises and solutions are not pairs"
+    );
+    assert_eq!(
+        exercises,
+        names("tests/checks", ".rs"),
+        "exercises and checks are not pairs"
+    );
+
+    let info = read("info.toml");
+    let listed: Vec<String> = info
+        .lines()
+        .filter_map(|line| {
+            Some(
+                line.strip_prefix("name = \"")?
+                    .strip_suffix('"')?
+                    .to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        exercises, listed,
+        "info.toml lists other exercises, or in another order"
+    );
+    for step in ["Step 1:", "Step 2:", "Step 3:"] {
+        assert_eq!(
+            info.matches(step).count(),
+            listed.len(),
+            "every hint has three steps"
+        );
+    }
+
+    for (folder, suffix) in [("exercises", ""), ("solutions", "_sol")] {
+        let manifest = read(&format!("{folder}/Cargo.toml"));
+        for name in &exercises {
+            let target =
+                format!("[[bin]]\nname = \"{name}{suffix}\"\npath = \"{name}.rs\"\ntest = false\n");
+            assert!(
+                manifest.contains(&target),
+                "{folder}/Cargo.toml does not say\n{target}"
+            );
+            let mount =
+                format!("#[cfg(test)]\n#[path = \"../tests/checks/{name}.rs\"]\nmod checks;\n");
+            let program = read(&format!("{folder}/{name}.rs"));
+            assert!(
+                program.ends_with(&mount),
+                "{folder}/{name}.rs does not end with its check"
+            );
+        }
+    }
+}
+
+/// The lines between two `todo!` of a stub are in the solution, in one piece and in order.
+#[test]
+fn a_solution_is_its_stub_with_the_bodies_written() {
+    for name in exercises() {
+        let stub = read(&format!("exercises/{name}.rs"));
+        let solution = read(&format!("solutions/{name}.rs"));
+        assert!(
+            !solution.contains("todo!("),
+            "solutions/{name}.rs is not finished"
+        );
+
+        let pieces = pieces(&stub);
+        assert!(pieces.len() > 1, "exercises/{name}.rs leaves nothing to do");
+        let mut rest = solution.as_str();
+        for (index, piece) in pieces.iter().enumerate() {
+            let found = if index == 0 {
+                rest.starts_with(piece).then_some(0)
+            } else {
+                rest.find(piece)
+            };
+            let place = found.unwrap_or_else(|| {
+                panic!("solutions/{name}.rs does not hold this part of its stub:\n{piece}")
+            });
+            let body = &rest[..place];
+            assert!(
+                !body
+                    .lines()
+                    .any(|line| line.starts_with("fn ") || line.starts_with("use ")),
+                "{name}: {body}"
+            );
+            rest = &rest[place + piece.len()..];
+        }
+        assert_eq!(
+            rest, "",
+            "solutions/{name}.rs goes on behind the end of its stub"
+        );
+    }
+}
+
+fn pieces(stub: &str) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut in_todo = false;
+    for line in stub.split_inclusive('\n') {
+        in_todo |= line.trim_start().starts_with("todo!(");
+        if !in_todo {
+            pieces.last_mut().unwrap().push_str(line);
+        } else if line.trim_end().ends_with(')') {
+            in_todo = false;
+            pieces.push(String::new());
+        }
+    }
+    pieces
+}
+
+#[test]
+fn stubs_compile_without_a_warning() {
+    let output = run(cargo().args([
+        "check",
+        "--package=exercises",
+        "--all-targets",
+        "--message-format=json",
+    ]));
+    assert!(output.success, "{}", output.stderr);
+    let mut seen = BTreeSet::new();
+    for line in output.stdout.lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        if !message["package_id"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("exercises")
+        {
+            continue;
+        }
+        if let Some(name) = message["target"]["name"].as_str() {
+            seen.insert(name.to_owned());
+        }
+        let warning = &message["message"]["rendered"];
+        assert!(warning.is_null(), "{warning}");
+    }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        exercises(),
+        "cargo did not look at every exercise"
+    );
+}
+
+#[test]
+fn every_check_fails_on_its_stub_and_passes_on_its_solution() {
+    build_checks();
+    for name in exercises() {
+        let stub = run(cargo()
+            .args(["test", "--package=exercises", "--bin", &name])
+            .timeout(CHECK_TIMEOUT));
+        assert_eq!(
+            stub.code,
+            Some(101),
+            "{name} has to fail, by itself and in time: {stub:#?}"
+        );
+        assert!(
+            stub.stdout.contains("not yet implemented: "),
+            "{name} does not say what to write: {stub:#?}"
+        );
+        // Whatever the check asks for, an empty stub has none of it.
+        assert!(
+            stub.stdout.contains("test result: FAILED. 0 passed"),
+            "{name} passes without work: {stub:#?}"
+        );
+
+        let solution = format!("{name}_sol");
+        let solution = run(cargo()
+            .args(["test", "--package=solutions", "--bin", &solution])
+            .timeout(CHECK_TIMEOUT));
+        assert!(solution.success, "{solution:#?}");
+        assert!(
+            solution.stdout.contains("test result: ok. "),
+            "{solution:#?}"
+        );
+        assert!(
+            !solution.stdout.contains("test result: ok. 0 passed"),
+            "{name} checks nothing: {solution:#?}"
+        );
+    }
+}
+
+/// The solution's program runs on its own, as `rustlings` runs it behind a check that passed.
+#[test]
+fn every_solution_runs() {
+    for name in exercises() {
+        let output = run(cargo().args([
+            "run",
+            "--quiet",
+            "--package=solutions",
+            "--bin",
+            &format!("{name}_sol"),
+        ]));
+        assert!(output.success && !output.stdout.is_empty(), "{output:#?}");
+    }
+}
+
+/// Ahead of the timed runs, so that their time is the check's and not the compiler's.
+fn build_checks() {
+    let output = run(cargo().args([
+        "test",
+        "--package=exercises",
+        "--package=solutions",
+        "--bins",
+        "--no-run",
+    ]));
+    assert!(output.success, "{}", output.stderr);
+}
