@@ -6,13 +6,13 @@ use kafka_event_streaming::topics;
 
 /// A running Kafka: the cluster that `KAFKA_BOOTSTRAP_SERVERS` names, or else an embedded broker of the test's own on a
 /// free port, which stops when this is dropped.
-pub struct Kafka {
+pub(crate) struct Kafka {
     servers: BootstrapServers,
     _embedded: Option<Broker>,
 }
 
 impl Kafka {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let named = config::bootstrap_servers()
             .expect("KAFKA_BOOTSTRAP_SERVERS has to be a list of addresses");
         if !named.is_default() {
@@ -35,12 +35,12 @@ impl Kafka {
         }
     }
 
-    pub fn servers(&self) -> &BootstrapServers {
+    pub(crate) fn servers(&self) -> &BootstrapServers {
         &self.servers
     }
 
     /// A topic that no other test uses.
-    pub async fn topic(&self, partitions: i32) -> String {
+    pub(crate) async fn topic(&self, partitions: i32) -> String {
         let name = topics::unique_name("test");
         topics::ensure_topic(&self.servers, &name, partitions)
             .await
