@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod consumer_groups;
 mod coordinators;
 mod delete_records;
 mod fetch;

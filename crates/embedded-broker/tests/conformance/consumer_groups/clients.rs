@@ -1,0 +1,1 @@
+//! librdkafka members with `group.protocol=consumer`.
