@@ -287,6 +287,8 @@ impl Topics {
         for node in &self.stopped_nodes {
             partition.stop_replica(*node, &self.stopped_nodes);
         }
+        // Nobody has led it before.
+        partition.leader_epoch = 0;
         partition
     }
 

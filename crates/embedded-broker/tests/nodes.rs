@@ -1,3 +1,95 @@
+//! Several nodes: leaders and coordinators that move, nodes that stop, start and hang, and clients that get through it.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/sturdy_clients.rs"]
+mod sturdy_clients;
+#[allow(dead_code, reason = "the conformance suite needs more of it")]
+mod support;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use embedded_broker::{Broker, ControlError, probe};
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, FindCoordinatorRequest, HeartbeatRequest, MetadataRequest,
+    MetadataResponse,
+};
+use rdkafka::consumer::{CommitMode, Consumer};
+
+use sturdy_clients::{member, producer, reader, receive, send, send_to};
+use support::broker::unique;
+use support::group::Member;
+use support::raw::RawClient;
+use support::records::Batch;
+use support::topic::{Topic, creatable, fetch_partition, fetch_request, only, produce};
+use support::wait::{DEADLINE, eventually, within};
+
+/// The newest version of Metadata that names topics without ids.
+const METADATA: i16 = 12;
+
+async fn start(nodes: usize) -> Broker {
+    let broker = Broker::builder().nodes(nodes).start().await;
+    broker.expect("start a broker")
+}
+
+async fn connect(broker: &Broker, node: i32) -> RawClient {
+    let address = broker.node_address(node).expect("the node's address");
+    RawClient::connect_to(&address).await
+}
+
+/// Creates a topic whose partitions have this many replicas.
+async fn create_topic(broker: &Broker, partitions: i32, replicas: i16) -> Topic {
+    let mut client = connect(broker, 0).await;
+    let name = unique("topic");
+    let topic = creatable(&name, partitions).with_replication_factor(replicas);
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(10_000);
+    let result = only(client.send(7, request).await.topics);
+    assert_eq!(result.error_code.err(), None, "{:?}", result.error_message);
+    Topic {
+        name,
+        id: result.topic_id,
+    }
+}
+
+async fn metadata(client: &mut RawClient, topic: &Topic) -> MetadataResponse {
+    let asked = MetadataRequestTopic::default().with_name(Some(topic.topic_name()));
+    let request = MetadataRequest::default().with_topics(Some(vec![asked]));
+    client.send(METADATA, request).await
+}
+
+/// What the node says of partition 0.
+async fn partition(client: &mut RawClient, topic: &Topic) -> MetadataResponsePartition {
+    let topic = only(metadata(client, topic).await.topics);
+    topic.partitions.into_iter().next().expect("a partition")
+}
+
+fn ids(brokers: &[kafka_protocol::messages::BrokerId]) -> Vec<i32> {
+    brokers.iter().map(|id| id.0).collect()
+}
+
+#[tokio::test]
+async fn the_wrong_node_names_the_error_and_the_right_one_takes_the_record() {
+    let broker = start(3).await;
+    let topic = create_topic(&broker, 1, 1).await;
+    let leader = partition(&mut connect(&broker, 0).await, &topic)
+        .await
+        .leader_id
+        .0;
+    for node in 0..3 {
+        let mut client = connect(&broker, node).await;
+        let answer = produce(&mut client, &topic, 0, Batch::of(&["a"]).encode()).await;
+        let expected = (node != leader).then_some(ResponseError::NotLeaderOrFollower);
+        assert_eq!(answer.error_code.err(), expected, "node {node}");
+    }
+}
 
 #[tokio::test]
 async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
@@ -13,7 +105,9 @@ async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
     let parked = client.write(12, &request).await;
     // Answered behind the fetch, which is not: without it nothing says that the fetch has been parked.
     client.no_response_within(Duration::from_millis(50)).await;
-    broker.move_leader(&topic.name, 0, 2).expect("move the leader");
+    broker
+        .move_leader(&topic.name, 0, 2)
+        .expect("move the leader");
     let fetched = only(only(client.read(parked).await.responses).partitions);
     assert_eq!(
         fetched.error_code.err(),
@@ -23,7 +117,10 @@ async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
     let after = partition(&mut client, &topic).await;
     assert_eq!((after.leader_id.0, after.leader_epoch), (2, 1));
     assert_eq!(ids(&after.replica_nodes), [0, 1, 2]);
-    let mut stale = fetch_request(&topic, vec![fetch_partition(0, 0).with_current_leader_epoch(0)]);
+    let mut stale = fetch_request(
+        &topic,
+        vec![fetch_partition(0, 0).with_current_leader_epoch(0)],
+    );
     stale.max_wait_ms = 0;
     let fenced = connect(&broker, 2).await.send(12, stale).await;
     assert_eq!(
@@ -36,7 +133,9 @@ async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
 async fn a_node_without_a_replica_takes_the_old_leaders_place() {
     let broker = start(3).await;
     let topic = create_topic(&broker, 1, 2).await;
-    broker.move_leader(&topic.name, 0, 2).expect("move the leader");
+    broker
+        .move_leader(&topic.name, 0, 2)
+        .expect("move the leader");
     let partition = partition(&mut connect(&broker, 0).await, &topic).await;
     assert_eq!(partition.leader_id.0, 2);
     assert_eq!(ids(&partition.replica_nodes), [2, 1]);
@@ -47,15 +146,20 @@ async fn a_node_without_a_replica_takes_the_old_leaders_place() {
 async fn what_cannot_be_moved_is_refused_with_a_reason() {
     let broker = start(2).await;
     let topic = create_topic(&broker, 1, 2).await;
-    let refused = |result: Result<(), ControlError>| {
-        result.expect_err("it cannot be done").to_string()
-    };
+    let refused =
+        |result: Result<(), ControlError>| result.expect_err("it cannot be done").to_string();
     assert_eq!(
         refused(broker.move_leader(&topic.name, 7, 1)),
         format!("there is no partition 7 of a topic `{}`", topic.name)
     );
-    assert_eq!(refused(broker.move_leader(&topic.name, 0, 5)), "there is no node 5");
-    assert_eq!(refused(broker.move_coordinator("group", -1)), "there is no node -1");
+    assert_eq!(
+        refused(broker.move_leader(&topic.name, 0, 5)),
+        "there is no node 5"
+    );
+    assert_eq!(
+        refused(broker.move_coordinator("group", -1)),
+        "there is no node -1"
+    );
     assert_eq!(refused(broker.stop_node(2)), "there is no node 2");
     broker.stop_node(1).expect("stop node 1");
     assert_eq!(
@@ -79,7 +183,11 @@ async fn a_stopped_node_is_gone_and_its_replicas_step_in() {
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 
     let answer = metadata(&mut witness, &topic).await;
-    let nodes: Vec<i32> = answer.brokers.iter().map(|broker| broker.node_id.0).collect();
+    let nodes: Vec<i32> = answer
+        .brokers
+        .iter()
+        .map(|broker| broker.node_id.0)
+        .collect();
     assert_eq!(nodes, [1, 2]);
     assert_eq!(answer.controller_id.0, 1);
     let after = only(only(answer.topics).partitions);
@@ -95,7 +203,9 @@ async fn a_stopped_node_is_gone_and_its_replicas_step_in() {
     let restarted = partition(&mut returned, &topic).await;
     assert_eq!((restarted.leader_id.0, restarted.leader_epoch), (1, 1));
     assert_eq!(ids(&restarted.isr_nodes), [0, 1, 2]);
-    broker.move_leader(&topic.name, 0, 0).expect("move the leader back");
+    broker
+        .move_leader(&topic.name, 0, 0)
+        .expect("move the leader back");
     let preferred = partition(&mut returned, &topic).await;
     assert_eq!((preferred.leader_id.0, preferred.leader_epoch), (0, 2));
 }
@@ -108,9 +218,16 @@ async fn a_partition_without_an_in_sync_replica_has_no_leader() {
     broker.stop_node(1).expect("stop node 1");
     let mut witness = connect(&broker, 2).await;
     let orphan = partition(&mut witness, &topic).await;
-    assert_eq!(orphan.error_code.err(), Some(ResponseError::LeaderNotAvailable));
+    assert_eq!(
+        orphan.error_code.err(),
+        Some(ResponseError::LeaderNotAvailable)
+    );
     assert_eq!(orphan.leader_id.0, -1);
-    assert_eq!(ids(&orphan.isr_nodes), [1], "the last leader has every record");
+    assert_eq!(
+        ids(&orphan.isr_nodes),
+        [1],
+        "the last leader has every record"
+    );
 
     // Node 0 missed what node 1 took alone: unclean leader election is off.
     broker.start_node(0).expect("start node 0");
@@ -127,7 +244,11 @@ async fn a_topic_that_is_created_meanwhile_is_led_by_a_node_that_runs() {
     let broker = start(3).await;
     broker.stop_node(1).expect("stop node 1");
     let topic = create_topic(&broker, 6, 3).await;
-    let described = only(metadata(&mut connect(&broker, 2).await, &topic).await.topics);
+    let described = only(
+        metadata(&mut connect(&broker, 2).await, &topic)
+            .await
+            .topics,
+    );
     let leaders: BTreeSet<i32> = described.partitions.iter().map(|p| p.leader_id.0).collect();
     assert_eq!(leaders, BTreeSet::from([0, 2]));
     for partition in described.partitions {
@@ -202,10 +323,15 @@ async fn a_moved_coordinator_sends_waiting_members_away() {
     // Waits for the first member to join again, which it never does.
     let join = second.start_join().await;
     member.is_told_to_rejoin().await;
-    broker.move_coordinator(group, new).expect("move the coordinator");
+    broker
+        .move_coordinator(group, new)
+        .expect("move the coordinator");
     let answer = second.client.read(join).await;
     assert_eq!(answer.error_code.err(), Some(ResponseError::NotCoordinator));
-    assert_eq!(member.heartbeat().await, Some(ResponseError::NotCoordinator));
+    assert_eq!(
+        member.heartbeat().await,
+        Some(ResponseError::NotCoordinator)
+    );
     assert_eq!(coordinator(&mut client, group).await, new);
 
     // The group is the same one at its new coordinator.
@@ -243,7 +369,13 @@ async fn a_consumer_group_goes_on_while_its_coordinator_moves_and_dies() {
     let mut seen = Vec::new();
     for round in 0..3 {
         for partition in 0..3 {
-            send_to(&producer, &topic.name, partition, &format!("{round}-{partition}")).await;
+            send_to(
+                &producer,
+                &topic.name,
+                partition,
+                &format!("{round}-{partition}"),
+            )
+            .await;
         }
         seen.extend(receive(&consumer, 3).await);
         consumer
@@ -251,7 +383,9 @@ async fn a_consumer_group_goes_on_while_its_coordinator_moves_and_dies() {
             .expect("the commit finds the coordinator");
         let old = coordinator(&mut client, group).await;
         match round {
-            0 => broker.move_coordinator(group, (old + 1) % 3).expect("move it"),
+            0 => broker
+                .move_coordinator(group, (old + 1) % 3)
+                .expect("move it"),
             // Node 0 is asked who coordinates.
             1 => {
                 broker.move_coordinator(group, 2).expect("move it");
@@ -291,7 +425,10 @@ async fn producers_and_consumers_lose_nothing_while_leaders_move_and_nodes_die()
         }
     };
     let (seen, ()) = tokio::join!(receive(&consumer, RECORDS), produce);
-    let numbers: BTreeSet<usize> = seen.iter().map(|value| value.parse().expect("a number")).collect();
+    let numbers: BTreeSet<usize> = seen
+        .iter()
+        .map(|value| value.parse().expect("a number"))
+        .collect();
     assert_eq!(seen.len(), RECORDS, "a record came twice");
     assert_eq!(numbers, (0..RECORDS).collect());
 }
@@ -301,7 +438,9 @@ async fn localhost_is_served_on_both_loopback_addresses() {
     let broker = Broker::builder().listen("localhost:0").start().await;
     let broker = broker.expect("localhost is an address");
     let servers = broker.bootstrap_servers();
-    let port = servers.strip_prefix("127.0.0.1:").expect("a literal address");
+    let port = servers
+        .strip_prefix("127.0.0.1:")
+        .expect("a literal address");
     let both = [format!("127.0.0.1:{port}"), format!("[::1]:{port}")];
     for address in &both {
         if address.starts_with('[') && !has_ipv6_loopback() {
@@ -312,7 +451,10 @@ async fn localhost_is_served_on_both_loopback_addresses() {
     // Both come back on the port.
     broker.stop_node(0).expect("stop");
     for address in &both {
-        assert!(TcpStream::connect(address).is_err(), "{address} still listens");
+        assert!(
+            TcpStream::connect(address).is_err(),
+            "{address} still listens"
+        );
     }
     broker.start_node(0).expect("start");
     probe(&both[0], DEADLINE).await.expect("it answers again");
@@ -333,7 +475,9 @@ async fn a_fixed_port_of_the_loopback_address_is_served_on_ipv6_too_but_need_not
     let broker = Broker::builder().listen(&listen).start().await;
     let broker = broker.expect("the port is free again");
     assert_eq!(broker.bootstrap_servers(), listen);
-    probe(&format!("[::1]:{port}"), DEADLINE).await.expect("::1 is served");
+    probe(&format!("[::1]:{port}"), DEADLINE)
+        .await
+        .expect("::1 is served");
 }
 
 fn has_ipv6_loopback() -> bool {

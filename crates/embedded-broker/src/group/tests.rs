@@ -33,6 +33,7 @@ const TOPIC: TopicName = TopicName(StrBytes::from_static_str("orders"));
 async fn broker(nodes: i32) -> Arc<Shared> {
     let nodes = (0..nodes).map(|id| Node {
         id,
+        running: true,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertised_host: "127.0.0.1".to_owned(),
     });

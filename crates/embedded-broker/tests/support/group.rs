@@ -50,8 +50,13 @@ pub(crate) struct Member {
 impl Member {
     /// Someone the coordinator has not heard of yet.
     pub(crate) async fn stranger(group: &str) -> Self {
+        Self::stranger_at(group, RawClient::connect().await)
+    }
+
+    /// The same, on a connection that the test made.
+    pub(crate) fn stranger_at(group: &str, client: RawClient) -> Self {
         Self {
-            client: RawClient::connect().await,
+            client,
             group: group.to_owned(),
             id: StrBytes::new(),
             instance: None,
