@@ -4,7 +4,7 @@
 //! commit for a group that has none, which also creates the group.
 //!
 //! - An unknown topic or partition and metadata beyond `offset.metadata.max.bytes` are errors of that partition alone.
-//! - Left out: the retention time of versions 2 to 4 (Apache Kafka follows it); offsets are kept until they are deleted.
+//! - Left out: offsets never expire, so the retention time of versions 2 to 4 is not followed.
 
 use std::ops::RangeInclusive;
 
@@ -16,7 +16,8 @@ use kafka_protocol::messages::offset_commit_response::{
 use kafka_protocol::messages::{ApiKey, OffsetCommitRequest, OffsetCommitResponse};
 
 use super::{Api, Context, Outcome, code};
-use crate::group::{self, CommittedOffset, Committer};
+use crate::cluster::Cluster;
+use crate::group::{self, CommittedOffset, Committer, Groups, Offsets};
 use crate::state::State;
 
 pub(super) struct OffsetCommit;
@@ -32,12 +33,27 @@ impl Api for OffsetCommit {
         cx: &Context,
         request: &mut OffsetCommitRequest,
     ) -> Outcome<OffsetCommitResponse> {
-        let accepted = accept(state, cx, request);
+        let exists = |topic: &str, index| state.topics.has(topic, index);
+        let any_exists = request.topics.iter().any(|topic| {
+            let mut partitions = topic.partitions.iter();
+            partitions.any(|partition| exists(&topic.name, partition.partition_index))
+        });
+        // As in Apache Kafka, a request without any partition that exists does not reach the group.
+        let mut offsets = match any_exists {
+            true => accept(&state.cluster, &mut state.groups, cx, request),
+            false => Err(ResponseError::UnknownTopicOrPartition),
+        };
+        let longest = state.settings.max_offset_metadata;
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
-                let result = commit(state, &request.group_id, &topic.name, partition, accepted);
+                let index = partition.partition_index;
+                let result = match &mut offsets {
+                    _ if !exists(&topic.name, index) => Err(ResponseError::UnknownTopicOrPartition),
+                    Ok(offsets) => commit(offsets, &topic.name, partition, longest),
+                    Err(error) => Err(*error),
+                };
                 OffsetCommitResponsePartition::default()
-                    .with_partition_index(partition.partition_index)
+                    .with_partition_index(index)
                     .with_error_code(code(&result))
             });
             OffsetCommitResponseTopic::default()
@@ -49,13 +65,14 @@ impl Api for OffsetCommit {
     }
 }
 
-/// Whether the group takes commits from this client; creates the group where there is none to be a member of.
-fn accept(
-    state: &mut State,
+/// The group's offsets, if it takes commits from this client.
+fn accept<'a>(
+    cluster: &Cluster,
+    groups: &'a mut Groups,
     cx: &Context,
     request: &OffsetCommitRequest,
-) -> Result<(), ResponseError> {
-    group::check_coordinator(&state.cluster, cx, &request.group_id)?;
+) -> Result<&'a mut Offsets, ResponseError> {
+    group::check_coordinator(cluster, cx, &request.group_id)?;
     let committer = Committer {
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
@@ -63,33 +80,17 @@ fn accept(
         transactional: false,
         version: cx.version,
     };
-    let known = request.topics.iter().any(|topic| {
-        let mut partitions = topic.partitions.iter();
-        partitions.any(|partition| state.topics.has(&topic.name, partition.partition_index))
-    });
-    // As in Apache Kafka, a request without any partition that exists does not reach the group.
-    match known {
-        true => state
-            .groups
-            .accept_commit(&request.group_id, committer, cx.now)
-            .map(|_| ()),
-        false => Ok(()),
-    }
+    groups.accept_commit(&request.group_id, committer, cx.now)
 }
 
 fn commit(
-    state: &mut State,
-    group_id: &str,
+    offsets: &mut Offsets,
     topic: &str,
     partition: &OffsetCommitRequestPartition,
-    accepted: Result<(), ResponseError>,
+    longest_metadata: usize,
 ) -> Result<(), ResponseError> {
-    if !state.topics.has(topic, partition.partition_index) {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
-    accepted?;
     let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
-    if metadata.len() > state.settings.max_offset_metadata {
+    if metadata.len() > longest_metadata {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
     let committed = CommittedOffset {
@@ -97,10 +98,6 @@ fn commit(
         leader_epoch: partition.committed_leader_epoch,
         metadata: metadata.to_owned(),
     };
-    state
-        .groups
-        .create(group_id)
-        .offsets
-        .commit(topic, partition.partition_index, committed);
+    offsets.commit(topic, partition.partition_index, committed);
     Ok(())
 }

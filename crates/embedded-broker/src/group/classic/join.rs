@@ -194,7 +194,8 @@ impl ClassicGroup {
         }
     }
 
-    /// A static member comes back without its id, that is, restarted: it gets a new id and the old one is fenced.
+    /// A static member comes back without its id, that is, restarted: it gets a new id and the old one is fenced. As in
+    /// Apache Kafka, tools go on showing the client id and address of its first process.
     fn replace_static_member(
         &mut self,
         index: usize,
