@@ -21,6 +21,15 @@ pub(crate) struct Settings {
     pub(crate) min_session_timeout: Duration,
     /// `group.max.session.timeout.ms`, as in Apache Kafka.
     pub(crate) max_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`: how often members of consumer groups are told to report. A rebalance takes
+    /// one to three of these, so it is not Apache Kafka's 5 s.
+    pub(crate) consumer_heartbeat_interval: Duration,
+    /// `group.consumer.session.timeout.ms`: how long a silent member of a consumer group is waited for; Apache Kafka waits
+    /// 45 s.
+    pub(crate) consumer_session_timeout: Duration,
+    /// `group.consumer.assignment.interval.ms`: how long a consumer group keeps an assignment at least. Apache Kafka waits
+    /// 1 s, to answer many changes at once.
+    pub(crate) consumer_assignment_interval: Duration,
     /// `offset.metadata.max.bytes`, as in Apache Kafka.
     pub(crate) max_offset_metadata: usize,
     /// Bytes that the logs of all topics may take together: beyond, the oldest records go. Apache Kafka has no such limit,
@@ -37,6 +46,9 @@ impl Default for Settings {
             initial_rebalance_delay: Duration::from_millis(100),
             min_session_timeout: Duration::from_millis(100),
             max_session_timeout: Duration::from_secs(1_800),
+            consumer_heartbeat_interval: Duration::from_millis(200),
+            consumer_session_timeout: Duration::from_secs(10),
+            consumer_assignment_interval: Duration::ZERO,
             max_offset_metadata: 4_096,
             max_memory: 1 << 30,
         }
@@ -65,6 +77,23 @@ impl Settings {
                 "group.max.session.timeout.ms",
                 millis(self.max_session_timeout),
             ),
+            (
+                "group.consumer.heartbeat.interval.ms",
+                millis(self.consumer_heartbeat_interval),
+            ),
+            (
+                "group.consumer.session.timeout.ms",
+                millis(self.consumer_session_timeout),
+            ),
+            (
+                "group.consumer.assignment.interval.ms",
+                millis(self.consumer_assignment_interval),
+            ),
+            // How short a group may be told to make them.
+            ("group.consumer.min.heartbeat.interval.ms", "100".to_owned()),
+            ("group.consumer.min.session.timeout.ms", "500".to_owned()),
+            // A group with members stays of its kind.
+            ("group.consumer.migration.policy", "disabled".to_owned()),
             (
                 "offset.metadata.max.bytes",
                 self.max_offset_metadata.to_string(),

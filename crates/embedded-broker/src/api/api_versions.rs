@@ -3,17 +3,27 @@
 //! Tells a client which APIs and versions it may use; the answer is the registration table. A version from the future is
 //! answered before it gets here (see `unsupported_api_versions`).
 //!
+//! - Of the features, `group.version` is at level 1: consumer groups assign on the broker (KIP-848). `transaction.version` is
+//!   not among them: transactions are those before KIP-890.
+//! - From version 4 on a feature may be supported that need not be on (KIP-1022): older clients are not told of one.
+//!
 //! Left out: telemetry (keys 71 and 72). Offering it makes clients push metrics on the connection that their fetches are
 //! parked on, and a consumer's close waits for it.
 
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use super::{APIS, Api, Context, Outcome};
 use crate::state::State;
+
+const FIRST_VERSION_WITH_FEATURES: i16 = 3;
+const GROUP_VERSION: StrBytes = StrBytes::from_static_str("group.version");
 
 pub(super) struct ApiVersions;
 
@@ -35,12 +45,12 @@ impl Api for ApiVersions {
             let error = ResponseError::InvalidRequest.code();
             return Outcome::Reply(ApiVersionsResponse::default().with_error_code(error));
         }
-        Outcome::Reply(response())
+        Outcome::Reply(response(cx.version))
     }
 }
 
-/// The registration table as the protocol carries it.
-pub(super) fn response() -> ApiVersionsResponse {
+/// The registration table and the features as this version carries them.
+pub(super) fn response(version: i16) -> ApiVersionsResponse {
     let api_keys = APIS
         .iter()
         .map(|api| {
@@ -50,7 +60,29 @@ pub(super) fn response() -> ApiVersionsResponse {
                 .with_max_version(*api.versions.end())
         })
         .collect();
-    ApiVersionsResponse::default().with_api_keys(api_keys)
+    let response = ApiVersionsResponse::default().with_api_keys(api_keys);
+    match version {
+        ..FIRST_VERSION_WITH_FEATURES => response,
+        FIRST_VERSION_WITH_FEATURES => finalized(response),
+        _ => finalized(response).with_supported_features(vec![
+            SupportedFeatureKey::default()
+                .with_name(GROUP_VERSION)
+                .with_min_version(0)
+                .with_max_version(1),
+        ]),
+    }
+}
+
+/// As in a cluster that was created with the newest protocols for groups.
+fn finalized(response: ApiVersionsResponse) -> ApiVersionsResponse {
+    response
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![
+            FinalizedFeatureKey::default()
+                .with_name(GROUP_VERSION)
+                .with_min_version_level(1)
+                .with_max_version_level(1),
+        ])
 }
 
 /// librdkafka up to 2.6 sends uncompressed batches to a broker that does not offer Produce version 0, so Apache Kafka

@@ -19,11 +19,11 @@ use crate::state::State;
 /// From this version on an unknown group is an error.
 const FIRST_VERSION_WITH_NOT_FOUND: i16 = 6;
 /// `authorized_operations` when nobody asked for them.
-const NOT_ASKED: i32 = i32::MIN;
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// Everything that can be done to a group, for nobody is refused anything here: a bit for the code of each of READ,
 /// DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS
 /// (<https://kafka.apache.org/43/javadoc/org/apache/kafka/common/acl/AclOperation.html>).
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 pub(super) struct DescribeGroups;
 
@@ -58,6 +58,11 @@ fn describe(state: &State, cx: &Context, id: &GroupId) -> DescribedGroup {
     }
     match state.groups.get(id).map(|group| &group.kind) {
         Some(Kind::Classic(classic)) => describe_classic(answer, classic),
+        Some(Kind::Consumer(_)) => not_found(
+            answer,
+            cx,
+            format!("Group {} is not a classic group.", **id),
+        ),
         None => not_found(answer, cx, format!("Group {} not found.", **id)),
     }
 }

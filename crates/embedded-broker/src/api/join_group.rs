@@ -73,7 +73,7 @@ fn check(state: &mut State, cx: &Context, request: &JoinGroupRequest) -> Result<
         return Err(ResponseError::InvalidSessionTimeout);
     }
     if request.member_id.is_empty() {
-        state.groups.create(&request.group_id);
+        state.groups.create_classic(&request.group_id);
     } else if state.groups.get(&request.group_id).is_none() {
         return Err(ResponseError::UnknownMemberId);
     }

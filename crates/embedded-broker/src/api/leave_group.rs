@@ -14,7 +14,7 @@ use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{ApiKey, LeaveGroupRequest, LeaveGroupResponse};
 
 use super::{Api, Context, Outcome, code};
-use crate::group::{self, LeavingMember};
+use crate::group::{self, Kind, LeavingMember};
 use crate::state::State;
 
 /// From this version on request and answer carry lists.
@@ -69,8 +69,9 @@ fn leave(
         .collect();
     let results = state
         .groups
-        .change_classic(group_id, &mut state.timers, |classic| {
-            classic.leave(&leaving, cx.now)
+        .change(group_id, &mut state.timers, |group| match &mut group.kind {
+            Kind::Classic(classic) => classic.leave(&leaving, cx.now),
+            Kind::Consumer(consumer) => consumer.remove_members(&leaving),
         });
     results.unwrap_or_else(|| vec![Err(ResponseError::UnknownMemberId); members.len()])
 }

@@ -4,6 +4,8 @@
 //! that implements [`Api`]. What [`APIS`] holds is what ApiVersions answers and what the dispatcher accepts.
 
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -191,6 +193,8 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<init_producer_id::InitProducerId>(),
     Registration::of::<delete_groups::DeleteGroups>(),
     Registration::of::<offset_delete::OffsetDelete>(),
+    Registration::of::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
+    Registration::of::<consumer_group_describe::ConsumerGroupDescribe>(),
 ];
 
 /// The registration of the API with this key.
@@ -256,7 +260,7 @@ fn encode(
 /// that the client can ask again (KIP-511).
 pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Bytes, Refused> {
     let response =
-        api_versions::response().with_error_code(ResponseError::UnsupportedVersion.code());
+        api_versions::response(0).with_error_code(ResponseError::UnsupportedVersion.code());
     encode(ApiKey::ApiVersions, 0, correlation_id, &response)
 }
 

@@ -17,8 +17,10 @@ use kafka_protocol::messages::{ApiKey, OffsetCommitRequest, OffsetCommitResponse
 
 use super::{Api, Context, Outcome, code};
 use crate::cluster::Cluster;
+use crate::group::assignor::TopicPartition;
 use crate::group::{self, CommittedOffset, Committer, Groups, Offsets};
 use crate::state::State;
+use crate::topic::Topics;
 
 pub(super) struct OffsetCommit;
 
@@ -34,14 +36,11 @@ impl Api for OffsetCommit {
         request: &mut OffsetCommitRequest,
     ) -> Outcome<OffsetCommitResponse> {
         let exists = |topic: &str, index| state.topics.has(topic, index);
-        let any_exists = request.topics.iter().any(|topic| {
-            let mut partitions = topic.partitions.iter();
-            partitions.any(|partition| exists(&topic.name, partition.partition_index))
-        });
+        let existing = existing_partitions(&state.topics, request);
         // As in Apache Kafka, a request without any partition that exists does not reach the group.
-        let mut offsets = match any_exists {
-            true => accept(&state.cluster, &mut state.groups, cx, request),
-            false => Err(ResponseError::UnknownTopicOrPartition),
+        let mut offsets = match existing.is_empty() {
+            false => accept(&state.cluster, &mut state.groups, cx, request, &existing),
+            true => Err(ResponseError::UnknownTopicOrPartition),
         };
         let longest = state.settings.max_offset_metadata;
         let topics = request.topics.iter().map(|topic| {
@@ -71,6 +70,7 @@ fn accept<'a>(
     groups: &'a mut Groups,
     cx: &Context,
     request: &OffsetCommitRequest,
+    partitions: &[TopicPartition],
 ) -> Result<&'a mut Offsets, ResponseError> {
     group::check_coordinator(cluster, cx, &request.group_id)?;
     let committer = Committer {
@@ -79,8 +79,22 @@ fn accept<'a>(
         generation_or_epoch: request.generation_id_or_member_epoch,
         transactional: false,
         version: cx.version,
+        partitions,
     };
     groups.accept_commit(&request.group_id, committer, cx.now)
+}
+
+fn existing_partitions(topics: &Topics, request: &OffsetCommitRequest) -> Vec<TopicPartition> {
+    let existing = request.topics.iter().filter_map(|topic| {
+        let topic_id = topics.get(&topic.name)?.id;
+        let indexes = topic.partitions.iter().map(|asked| asked.partition_index);
+        let indexes = indexes.filter(|index| topics.has(&topic.name, *index));
+        Some(indexes.map(move |partition| TopicPartition {
+            topic_id,
+            partition,
+        }))
+    });
+    existing.flatten().collect()
 }
 
 fn commit(

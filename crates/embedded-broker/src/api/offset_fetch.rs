@@ -6,6 +6,7 @@
 //! - Version 7 and later: `require_stable` refuses to tell what an open transaction may yet change, partition by partition
 //!   (KIP-447).
 //! - Version 8 and later: several groups (KIP-709).
+//! - Version 9 and later: a member of a consumer group says its epoch, and learns that it is behind (KIP-848).
 
 use std::ops::RangeInclusive;
 
@@ -21,7 +22,7 @@ use kafka_protocol::messages::{ApiKey, OffsetFetchRequest, OffsetFetchResponse, 
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, Context, Outcome};
-use crate::group::{self, CommittedOffset, Offsets};
+use crate::group::{self, CommittedOffset, Kind, Offsets};
 use crate::state::State;
 
 /// Before this version an error of the whole request is repeated in each partition.
@@ -67,10 +68,13 @@ fn fetch_group(
     if let Err(error) = group::check_coordinator(&state.cluster, cx, &asked.group_id) {
         return answer.with_error_code(error.code());
     }
-    let offsets = state
-        .groups
-        .get(&asked.group_id)
-        .map(|group| &group.offsets);
+    let group = state.groups.get(&asked.group_id);
+    if let Some(Kind::Consumer(consumer)) = group.map(|group| &group.kind)
+        && let Err(error) = consumer.check_fetch(asked.member_id.as_deref(), asked.member_epoch)
+    {
+        return answer.with_error_code(error.code());
+    }
+    let offsets = group.map(|group| &group.offsets);
     let all;
     let topics = match &asked.topics {
         Some(topics) => topics,

@@ -14,17 +14,22 @@ pub(crate) use classic::{
     ClassicGroup, JoinAnswer, JoinRequest, Joined, LeavingMember, Member as ClassicMember,
     MemberProtocol, SyncAnswer, SyncRequest,
 };
+pub(crate) use consumer::ConsumerGroup;
 pub(crate) use offsets::{CommittedOffset, Offsets};
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use kafka_protocol::error::ResponseError;
+use tracing::info;
 
+use self::assignor::TopicPartition;
+use self::consumer::{Answer, Heartbeat, Rejected, Timing};
 use crate::api::Context;
 use crate::clock::Now;
 use crate::cluster::Cluster;
 use crate::timers::{Timer, Timers};
+use crate::topic::Topics;
 
 /// From this version on OffsetCommit says of an unknown group that it is unknown; an older client would not know the
 /// error (KIP-848).
@@ -53,6 +58,8 @@ pub(crate) enum Kind {
     /// One of the members assigns the partitions (JoinGroup and SyncGroup). A group that only keeps offsets is one of
     /// these without members, which Apache Kafka calls a simple group.
     Classic(ClassicGroup),
+    /// The broker assigns the partitions (KIP-848).
+    Consumer(ConsumerGroup),
 }
 
 /// Who commits offsets.
@@ -67,6 +74,9 @@ pub(crate) struct Committer<'a> {
     pub(crate) transactional: bool,
     /// The version of the request.
     pub(crate) version: i16,
+    /// What is committed, as far as it exists: a member of a consumer group that is an epoch behind may commit what it had
+    /// then.
+    pub(crate) partitions: &'a [TopicPartition],
 }
 
 impl Groups {
@@ -107,7 +117,85 @@ impl Groups {
     ) -> Option<R> {
         self.change(id, timers, |group| match &mut group.kind {
             Kind::Classic(classic) => Some(change(classic)),
+            Kind::Consumer(_) => None,
         })?
+    }
+
+    /// Makes sure that there is a group of this id to join by the classic protocol, as long as nobody is in one of the
+    /// other kind. Offsets are kept.
+    pub(crate) fn create_classic(&mut self, id: &str) {
+        let group = self.create(id);
+        if group.kind.is_empty() && matches!(group.kind, Kind::Consumer(_)) {
+            group.kind = Kind::Classic(ClassicGroup::default());
+        }
+    }
+
+    /// Lets a member of a consumer group report. The first one makes the group, also of a classic group without members,
+    /// whose offsets are kept.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND if there is no such group, or one of the other kind with members; else as
+    /// [`ConsumerGroup::heartbeat`].
+    pub(crate) fn consumer_heartbeat(
+        &mut self,
+        id: &str,
+        heartbeat: &Heartbeat,
+        (now, timers): (Now, &mut Timers),
+        timing: Timing,
+        topics: &Topics,
+    ) -> Result<Answer, Rejected> {
+        let joins = heartbeat.member_epoch == consumer::JOINING;
+        let kind = self.by_id.get_mut(id).map(|group| &mut group.kind);
+        let result = match kind {
+            Some(Kind::Consumer(consumer)) => {
+                consumer.heartbeat(now.instant, heartbeat, timing, topics)
+            }
+            Some(Kind::Classic(_)) if !joins => Err(not_a_consumer_group(id)),
+            Some(Kind::Classic(classic)) if !classic.is_empty() => {
+                Err(not_upgraded(id, classic.has_consumers()))
+            }
+            None if !joins => Err(Rejected::new(
+                ResponseError::GroupIdNotFound,
+                format!("Consumer group {id} not found."),
+            )),
+            None | Some(Kind::Classic(_)) => {
+                // Kept only if its first member is accepted.
+                let mut consumer = ConsumerGroup::new(id);
+                let result = consumer.heartbeat(now.instant, heartbeat, timing, topics);
+                if result.is_ok() {
+                    self.create(id).kind = Kind::Consumer(consumer);
+                }
+                result
+            }
+        };
+        if let Some(group) = self.by_id.get_mut(id) {
+            group.schedule(id, timers);
+        }
+        result
+    }
+
+    /// The consumer group of this id.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND.
+    pub(crate) fn consumer(&self, id: &str) -> Result<&ConsumerGroup, Rejected> {
+        match self.by_id.get(id).map(|group| &group.kind) {
+            Some(Kind::Consumer(consumer)) => Ok(consumer),
+            Some(Kind::Classic(_)) => Err(not_a_consumer_group(id)),
+            None => Err(not_found(id)),
+        }
+    }
+
+    /// The consumer group of this id, for a member to leave.
+    ///
+    /// # Errors
+    /// GROUP_ID_NOT_FOUND.
+    pub(crate) fn consumer_mut(&mut self, id: &str) -> Result<&mut ConsumerGroup, Rejected> {
+        match self.by_id.get_mut(id).map(|group| &mut group.kind) {
+            Some(Kind::Consumer(consumer)) => Ok(consumer),
+            Some(Kind::Classic(_)) => Err(not_a_consumer_group(id)),
+            None => Err(not_found(id)),
+        }
     }
 
     /// Makes sure that there is a group of this id: a classic one without members if there is none.
@@ -141,6 +229,7 @@ impl Groups {
         let group = self.create(id);
         match &mut group.kind {
             Kind::Classic(classic) => classic.accept_commit(committer, now)?,
+            Kind::Consumer(consumer) => consumer.accept_commit(committer)?,
         }
         Ok(&mut group.offsets)
     }
@@ -158,7 +247,7 @@ impl Groups {
             Kind::Classic(classic) if !classic.is_empty() && !classic.has_consumers() => {
                 Err(ResponseError::NonEmptyGroup)
             }
-            Kind::Classic(_) => Ok(group),
+            Kind::Classic(_) | Kind::Consumer(_) => Ok(group),
         }
     }
 
@@ -186,7 +275,10 @@ impl Groups {
 
     /// Another node coordinates the group from now on.
     pub(crate) fn move_coordinator(&mut self, id: &str, now: Now, timers: &mut Timers) {
-        let _other_kind = self.change_classic(id, timers, |classic| classic.move_coordinator(now));
+        let _gone = self.change(id, timers, |group| match &mut group.kind {
+            Kind::Classic(classic) => classic.move_coordinator(now),
+            Kind::Consumer(consumer) => consumer.begin_sessions_anew(now.instant),
+        });
     }
 
     /// Lets the group do what has fallen due.
@@ -197,6 +289,14 @@ impl Groups {
             }
             match &mut group.kind {
                 Kind::Classic(classic) => classic.expire(now),
+                Kind::Consumer(consumer) => {
+                    for member in consumer.expire(now.instant) {
+                        info!(
+                            group = id,
+                            member, "expelled: silent, or slow to give up partitions"
+                        );
+                    }
+                }
             }
         });
     }
@@ -207,6 +307,7 @@ impl Kind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Classic(_) => "classic",
+            Self::Consumer(_) => "consumer",
         }
     }
 
@@ -214,6 +315,7 @@ impl Kind {
     pub(crate) fn state(&self) -> &'static str {
         match self {
             Self::Classic(classic) => classic.state(),
+            Self::Consumer(consumer) => consumer.state().name(),
         }
     }
 
@@ -221,6 +323,7 @@ impl Kind {
     pub(crate) fn protocol_type(&self) -> &str {
         match self {
             Self::Classic(classic) => classic.protocol_type().unwrap_or_default(),
+            Self::Consumer(_) => "consumer",
         }
     }
 
@@ -228,6 +331,7 @@ impl Kind {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::Classic(classic) => classic.is_empty(),
+            Self::Consumer(consumer) => consumer.is_empty(),
         }
     }
 
@@ -235,6 +339,7 @@ impl Kind {
     pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
         match self {
             Self::Classic(classic) => classic.is_subscribed(topic),
+            Self::Consumer(consumer) => consumer.is_subscribed_to(topic),
         }
     }
 }
@@ -244,6 +349,7 @@ impl Group {
     fn schedule(&mut self, id: &str, timers: &mut Timers) {
         let deadline = match &self.kind {
             Kind::Classic(classic) => classic.deadline(),
+            Kind::Consumer(consumer) => consumer.next_deadline(),
         };
         if let Some(deadline) = deadline
             && self.timer.is_none_or(|at| deadline < at)
@@ -252,6 +358,28 @@ impl Group {
             self.timer = Some(deadline);
         }
     }
+}
+
+fn not_found(id: &str) -> Rejected {
+    let reason = format!("Group {id} not found.");
+    Rejected::new(ResponseError::GroupIdNotFound, reason)
+}
+
+fn not_a_consumer_group(id: &str) -> Rejected {
+    let reason = format!("Group {id} is not a consumer group.");
+    Rejected::new(ResponseError::GroupIdNotFound, reason)
+}
+
+/// What Apache Kafka says with `group.consumer.migration.policy` disabled.
+fn not_upgraded(id: &str, has_consumers: bool) -> Rejected {
+    let reason = match has_consumers {
+        true => "online upgrade is disabled",
+        false => "the group does not use the consumer embedded protocol",
+    };
+    Rejected::new(
+        ResponseError::GroupIdNotFound,
+        format!("Cannot upgrade classic group {id} to consumer group because {reason}."),
+    )
 }
 
 /// Whether the node that was asked coordinates the group.

@@ -468,6 +468,7 @@ fn commits_are_taken_by_the_rules_of_the_state() {
         generation_or_epoch: 1,
         transactional: false,
         version: 8,
+        partitions: &[],
     };
     let nobody = Committer {
         member_id: "",
@@ -522,6 +523,7 @@ fn a_commit_keeps_its_member_alive() {
             generation_or_epoch: 1,
             transactional: false,
             version: 8,
+            partitions: &[],
         };
         assert_eq!(bench.group.accept_commit(committer, bench.now), Ok(()));
     }

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::assignment::{CurrentAssignment, Goal, Progress};
 use super::member::{Member, SubscriptionChange};
-use super::{ConsumerGroup, Rejected, patterns};
+use super::{ConsumerGroup, Rejected, Timing, patterns};
+use crate::group::LeavingMember;
 use crate::group::assignor::{Assignment, Assignor};
 use crate::topic::Topics;
 
@@ -71,7 +72,7 @@ impl ConsumerGroup {
         &mut self,
         now: Instant,
         heartbeat: &Heartbeat,
-        session_timeout: Duration,
+        timing: Timing,
         topics: &Topics,
     ) -> Result<Answer, Rejected> {
         let sender = self.sender(heartbeat)?;
@@ -89,16 +90,14 @@ impl ConsumerGroup {
         if let Some(regex) = new_pattern {
             self.patterns.insert(pattern.to_owned(), regex);
         }
-        let change = self.update_member(now, heartbeat, session_timeout);
+        let change = self.update_member(now, heartbeat, timing.session_timeout);
         let needs_assignment = change.names || (change.pattern && !is_matched_later);
         let looks_now = needs_assignment || !is_matched_later;
         let topics_changed = looks_now && self.notice_topics(topics);
         if needs_assignment || topics_changed {
             self.epoch += 1;
         }
-        if self.assignment_epoch < self.epoch {
-            self.update_target(topics);
-        }
+        self.update_target(now, timing, topics);
         let is_changed = self.reconcile(now, heartbeat, change, topics);
         let is_told = is_changed || heartbeat.member_epoch == JOINING || heartbeat.is_full();
         let current = self.current(&heartbeat.member_id)?;
@@ -137,28 +136,28 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    /// Removes members as LeaveGroup names them: by member id, by instance id, or by both. Returns for each whether there
-    /// was such a member.
+    /// Removes members at an administrator's request (LeaveGroup); each has a result of its own.
     pub(crate) fn remove_members(
         &mut self,
-        identities: &[(&str, Option<&str>)],
-    ) -> Vec<Result<(), Rejected>> {
-        let found: Vec<Result<String, Rejected>> = identities
-            .iter()
-            .map(|(member_id, instance_id)| self.find(member_id, *instance_id))
-            .collect();
+        leaving: &[LeavingMember<'_>],
+    ) -> Vec<Result<(), ResponseError>> {
+        let found: Vec<_> = leaving.iter().map(|member| self.find(*member)).collect();
         for member_id in found.iter().flatten() {
             self.remove(member_id);
         }
+        // One change, however many leave.
         self.epoch += i32::from(found.iter().any(Result::is_ok));
-        found
-            .into_iter()
-            .map(|result| result.map(|_removed| ()))
+        let results = found.into_iter();
+        results
+            .map(|found| found.map(drop).map_err(|rejected| rejected.error))
             .collect()
     }
 
-    /// An administrator knows a static member by its instance id alone.
-    fn find(&self, member_id: &str, instance_id: Option<&str>) -> Result<String, Rejected> {
+    fn find(&self, leaving: LeavingMember<'_>) -> Result<String, Rejected> {
+        let LeavingMember {
+            member_id,
+            instance_id,
+        } = leaving;
         let holder = instance_id.and_then(|instance_id| self.static_members.get(instance_id));
         let member_id = match holder {
             Some(holder) if member_id.is_empty() => holder,
@@ -285,7 +284,8 @@ impl ConsumerGroup {
             .members
             .entry(heartbeat.member_id.clone())
             .or_insert_with(|| Member::new(now));
-        member.session_deadline = now + session_timeout;
+        member.session_timeout = session_timeout;
+        member.extend_session(now);
         member.client_id.clone_from(&heartbeat.client_id);
         member.client_host.clone_from(&heartbeat.client_host);
         if let Some(instance_id) = &heartbeat.instance_id {

@@ -57,6 +57,8 @@ pub(crate) struct Member {
     /// How long it may take to give partitions up.
     pub(crate) rebalance_timeout: Duration,
     pub(crate) current: CurrentAssignment,
+    /// How long it may be silent, as of its last heartbeat.
+    pub(super) session_timeout: Duration,
     /// When it is taken for dead unless it is heard of before.
     pub(super) session_deadline: Instant,
     /// When it is expelled unless it has given up what it has to. Set while it is `Unrevoked`.
@@ -74,9 +76,15 @@ impl Member {
             assignor: None,
             rebalance_timeout: Duration::ZERO,
             current: CurrentAssignment::none(),
+            session_timeout: Duration::ZERO,
             session_deadline: now,
             revocation_deadline: None,
         }
+    }
+
+    /// It was heard of.
+    pub(super) fn extend_session(&mut self, now: Instant) {
+        self.session_deadline = now + self.session_timeout;
     }
 
     /// When something happens to it if it does nothing.

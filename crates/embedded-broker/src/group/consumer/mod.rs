@@ -16,18 +16,18 @@ mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
 use self::assignment::CurrentAssignment;
-use self::member::Member;
 use self::patterns::Patterns;
 use super::assignor::{Assignment, Assignor, Subscriber, TopicPartition};
 use crate::topic::Topics;
 
-pub(crate) use self::heartbeat::{Answer, Heartbeat};
+pub(crate) use self::heartbeat::{Answer, Heartbeat, JOINING, LEAVING, LEAVING_FOR_A_WHILE};
+pub(crate) use self::member::Member;
 
 /// Why a request is refused: the error code, and words for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,17 @@ impl Rejected {
             message: message.into(),
         }
     }
+}
+
+/// What can be set for each group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timing {
+    /// `consumer.heartbeat.interval.ms`: how often members are told to report.
+    pub(crate) heartbeat_interval: Duration,
+    /// `consumer.session.timeout.ms`: how long a silent member is waited for.
+    pub(crate) session_timeout: Duration,
+    /// `consumer.assignment.interval.ms`: how long an assignment is kept at least.
+    pub(crate) assignment_interval: Duration,
 }
 
 /// What a group is doing, in the words of Apache Kafka's tools.
@@ -78,6 +89,8 @@ pub(crate) struct ConsumerGroup {
     epoch: i32,
     /// The group epoch that `target` was computed for.
     assignment_epoch: i32,
+    /// When `target` was computed; nothing before the first time.
+    assigned_at: Option<Instant>,
     /// By member id, so that assignors see them in the same order each time.
     members: BTreeMap<String, Member>,
     /// The member ids of static members, by instance id.
@@ -99,6 +112,7 @@ impl ConsumerGroup {
             id: id.into(),
             epoch: 1,
             assignment_epoch: 0,
+            assigned_at: None,
             members: BTreeMap::new(),
             static_members: HashMap::new(),
             target: BTreeMap::new(),
@@ -181,6 +195,16 @@ impl ConsumerGroup {
         overdue
     }
 
+    /// Gives every member a whole session from now on: its coordinator is another node, which has not heard of it yet.
+    pub(crate) fn begin_sessions_anew(&mut self, now: Instant) {
+        for member in self.members.values_mut() {
+            member.extend_session(now);
+            if member.revocation_deadline.is_some() {
+                member.revocation_deadline = Some(now + member.rebalance_timeout);
+            }
+        }
+    }
+
     /// Forgets a member; what it held is free at once. The caller raises the epoch.
     fn remove(&mut self, member_id: &str) {
         self.set_current(member_id, CurrentAssignment::none());
@@ -253,8 +277,15 @@ impl ConsumerGroup {
         });
     }
 
-    /// Has the assignor compute who shall read what, for the group epoch.
-    fn update_target(&mut self, topics: &Topics) {
+    /// Has the assignor compute who shall read what, for the group epoch, where that was not done yet. Changes that follow
+    /// one another closely are answered by one new assignment.
+    fn update_target(&mut self, now: Instant, timing: Timing, topics: &Topics) {
+        let may_change = self
+            .assigned_at
+            .is_none_or(|at| now >= at + timing.assignment_interval);
+        if self.assignment_epoch == self.epoch || !may_change {
+            return;
+        }
         let subscribers: Vec<Subscriber<'_>> = self
             .members
             .iter()
@@ -269,5 +300,6 @@ impl ConsumerGroup {
         let assignments = self.assignor().assign(&subscribers, &partition_counts);
         self.target = self.members.keys().cloned().zip(assignments).collect();
         self.assignment_epoch = self.epoch;
+        self.assigned_at = Some(now);
     }
 }

@@ -1,13 +1,12 @@
 //! What a group answers, heartbeat by heartbeat.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 
-use super::heartbeat::{JOINING, LEAVING, LEAVING_FOR_A_WHILE};
 use super::*;
 use crate::config::{Configs, Overrides};
+use crate::group::{Committer, LeavingMember};
 use crate::log::Upkeep;
 use crate::topic::Partition;
 
@@ -19,6 +18,7 @@ pub(super) struct Fixture {
     pub(super) group: ConsumerGroup,
     pub(super) topics: Topics,
     pub(super) now: Instant,
+    timing: Timing,
 }
 
 impl Fixture {
@@ -27,6 +27,11 @@ impl Fixture {
             group: ConsumerGroup::new("group"),
             topics: Topics::default(),
             now: Instant::now(),
+            timing: Timing {
+                heartbeat_interval: Duration::from_millis(200),
+                session_timeout: SESSION,
+                assignment_interval: Duration::ZERO,
+            },
         };
         for (name, partitions) in topics {
             fixture.create_topic(name, *partitions);
@@ -61,7 +66,7 @@ impl Fixture {
 
     pub(super) fn send(&mut self, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
         self.group
-            .heartbeat(self.now, heartbeat, SESSION, &self.topics)
+            .heartbeat(self.now, heartbeat, self.timing, &self.topics)
     }
 
     #[track_caller]
@@ -72,6 +77,22 @@ impl Fixture {
     #[track_caller]
     fn error(&mut self, heartbeat: &Heartbeat) -> ResponseError {
         self.send(heartbeat).unwrap_err().error
+    }
+}
+
+/// A commit of these partitions with the first version of OffsetCommit that has member epochs.
+fn committer<'a>(
+    member_id: &'a str,
+    member_epoch: i32,
+    partitions: &'a [TopicPartition],
+) -> Committer<'a> {
+    Committer {
+        member_id,
+        instance_id: None,
+        generation_or_epoch: member_epoch,
+        transactional: false,
+        version: 9,
+        partitions,
     }
 }
 
@@ -366,15 +387,13 @@ fn administrators_remove_members_by_either_id() {
     fixture.ok(&static_join("a", "one"));
     fixture.ok(&join("b", &["orders"]));
     let epoch = fixture.group.epoch();
-    let removed = fixture
-        .group
-        .remove_members(&[("", Some("one")), ("b", None), ("c", None)]);
-    let errors: Vec<_> = removed
-        .into_iter()
-        .map(|result| result.map_err(|rejected| rejected.error))
-        .collect();
+    let leaving = [("", Some("one")), ("b", None), ("c", None)];
+    let leaving = leaving.map(|(member_id, instance_id)| LeavingMember {
+        member_id,
+        instance_id,
+    });
     assert_eq!(
-        errors,
+        fixture.group.remove_members(&leaving),
         [Ok(()), Ok(()), Err(ResponseError::UnknownMemberId)]
     );
     assert!(fixture.group.is_empty());
@@ -534,11 +553,10 @@ fn most_votes_choose_the_assignor() {
 fn commits_are_of_the_member_and_its_epoch() {
     let (fixture, a, b) = settled();
     let commit = |member_id: &str, epoch: i32, partitions: &Assignment| {
-        let result =
-            fixture
-                .group
-                .check_commit(member_id, None, epoch, Some(9), partitions.iter().copied());
-        result.map_err(|rejected| rejected.error)
+        let partitions: Vec<_> = partitions.iter().copied().collect();
+        fixture
+            .group
+            .accept_commit(committer(member_id, epoch, &partitions))
     };
     let stale = Err(ResponseError::StaleMemberEpoch);
     assert_eq!(commit("a", 3, &a), Ok(()));
@@ -562,40 +580,81 @@ fn commits_are_of_the_member_and_its_epoch() {
 #[test]
 fn others_commit_while_there_are_no_members() {
     let group = ConsumerGroup::new("group");
-    assert_eq!(group.check_commit("", None, -1, Some(8), []), Ok(()));
-    let error = group
-        .check_commit("a", None, 2, Some(9), [])
-        .unwrap_err()
-        .error;
-    assert_eq!(error, ResponseError::UnknownMemberId);
+    let nobody = Committer {
+        version: 8,
+        ..committer("", -1, &[])
+    };
+    assert_eq!(group.accept_commit(nobody), Ok(()));
+    let unknown = Err(ResponseError::UnknownMemberId);
+    assert_eq!(group.accept_commit(committer("a", 2, &[])), unknown);
 }
 
 #[test]
 fn members_commit_with_versions_that_have_epochs() {
     let (fixture, ..) = settled();
-    let commit = |version| fixture.group.check_commit("a", None, 3, version, []);
-    assert_eq!(
-        commit(Some(8)).unwrap_err().error,
-        ResponseError::UnsupportedVersion
-    );
-    assert_eq!(commit(None), Ok(()), "TxnOffsetCommit is asked no version");
-    assert_eq!(
-        fixture.group.check_commit("", None, -1, None, []),
-        Ok(()),
-        "nor who makes it"
-    );
+    let old = Committer {
+        version: 8,
+        ..committer("a", 3, &[])
+    };
+    let unsupported = Err(ResponseError::UnsupportedVersion);
+    assert_eq!(fixture.group.accept_commit(old), unsupported);
+}
+
+#[test]
+fn transactions_need_not_say_who_commits() {
+    let (fixture, ..) = settled();
+    let commit = |member_id, epoch| {
+        fixture.group.accept_commit(Committer {
+            transactional: true,
+            version: 3,
+            ..committer(member_id, epoch, &[])
+        })
+    };
+    assert_eq!(commit("", -1), Ok(()));
+    assert_eq!(commit("a", 3), Ok(()));
+    assert_eq!(commit("a", 4), Err(ResponseError::IllegalGeneration));
+    assert_eq!(commit("c", 3), Err(ResponseError::UnknownMemberId));
 }
 
 #[test]
 fn offsets_are_fetched_in_the_current_epoch() {
     let (fixture, ..) = settled();
-    let fetch = |member_id, epoch| {
-        let result = fixture.group.check_fetch(member_id, epoch);
-        result.map_err(|rejected| rejected.error)
-    };
+    let fetch = |member_id, epoch| fixture.group.check_fetch(member_id, epoch);
     assert_eq!(fetch(None, -1), Ok(()), "nobody in particular");
     assert_eq!(fetch(Some("a"), 3), Ok(()));
     assert_eq!(fetch(Some("a"), 2), Err(ResponseError::StaleMemberEpoch));
     assert_eq!(fetch(Some("a"), 4), Err(ResponseError::StaleMemberEpoch));
     assert_eq!(fetch(Some("c"), 3), Err(ResponseError::UnknownMemberId));
+}
+
+#[test]
+fn changes_in_quick_succession_are_answered_by_one_assignment() {
+    let mut fixture = Fixture::new(&[("orders", 3)]);
+    let interval = Duration::from_secs(1);
+    fixture.timing.assignment_interval = interval;
+    fixture.ok(&join("a", &["orders"]));
+    fixture.ok(&join("b", &["orders"]));
+    fixture.ok(&join("c", &["orders"]));
+    assert_eq!(fixture.group.state(), State::Assigning);
+    assert_eq!(fixture.ok(&keep_alive("a", 2)).assignment, None);
+    fixture.now += interval;
+    let told = fixture.ok(&keep_alive("a", 2)).assignment;
+    assert_eq!(told.map(|kept| kept.len()), Some(1));
+    assert_eq!(
+        (fixture.group.epoch(), fixture.group.assignment_epoch()),
+        (4, 4)
+    );
+}
+
+#[test]
+fn another_coordinator_begins_sessions_anew() {
+    let mut fixture = Fixture::new(&[("orders", 4)]);
+    fixture.ok(&join("a", &["orders"]));
+    fixture.ok(&join("b", &["orders"]));
+    fixture.ok(&keep_alive("a", 2));
+    fixture.now += REBALANCE / 2;
+    fixture.group.begin_sessions_anew(fixture.now);
+    assert_eq!(fixture.group.next_deadline(), Some(fixture.now + REBALANCE));
+    fixture.now += SESSION;
+    assert_eq!(fixture.group.expire(fixture.now), ["a", "b"]);
 }

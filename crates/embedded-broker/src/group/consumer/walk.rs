@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
-use super::heartbeat::{JOINING, LEAVING, LEAVING_FOR_A_WHILE};
 use super::tests::{Fixture, join, owning};
 use super::*;
 

@@ -14,25 +14,33 @@ use crate::support::group::{LEAVE, Member, group_id};
 use crate::support::raw::RawClient;
 use crate::support::topic::{Topic, only};
 
-/// "ApiVersions must list group.version=1 and not transaction.version": clients that see the feature use the protocol.
+/// Tools and clients read from the feature that the protocol is there. Version 3 of ApiVersions knows no features that may
+/// be switched off (KIP-1022), so that the feature is finalized there and yet not supported.
 #[tokio::test]
 async fn the_feature_group_version_is_finalized() {
-    let request = ApiVersionsRequest::default()
-        .with_client_software_name("suite".into())
-        .with_client_software_version("1.0".into());
-    let answer = RawClient::connect().await.send(4, request).await;
-    let mut supported = answer.supported_features.iter();
-    let supported = supported.find(|feature| feature.name.as_str() == "group.version");
-    let supported = supported.expect("supported");
-    assert_eq!((supported.min_version, supported.max_version), (0, 1));
-    let mut finalized = answer.finalized_features.iter();
-    let finalized = finalized.find(|feature| feature.name.as_str() == "group.version");
-    let finalized = finalized.expect("finalized");
-    assert_eq!(
-        (finalized.min_version_level, finalized.max_version_level),
-        (1, 1)
-    );
-    assert!(answer.finalized_features_epoch >= 0);
+    let mut client = RawClient::connect().await;
+    for version in [3, 4] {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name("suite".into())
+            .with_client_software_version("1.0".into());
+        let answer = client.send(version, request).await;
+        let mut supported = answer.supported_features.iter();
+        let supported = supported.find(|feature| feature.name.as_str() == "group.version");
+        let supported = supported.map(|feature| (feature.min_version, feature.max_version));
+        assert_eq!(
+            supported,
+            (version == 4).then_some((0, 1)),
+            "version {version}"
+        );
+        let mut finalized = answer.finalized_features.iter();
+        let finalized = finalized.find(|feature| feature.name.as_str() == "group.version");
+        let finalized = finalized.expect("finalized");
+        assert_eq!(
+            (finalized.min_version_level, finalized.max_version_level),
+            (1, 1)
+        );
+        assert!(answer.finalized_features_epoch >= 0);
+    }
 }
 
 /// The state's way: Empty, Assigning, Reconciling, Stable.
