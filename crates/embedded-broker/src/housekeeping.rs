@@ -191,3 +191,163 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::log::BatchHeader;
+    use crate::log::testing::TestBatch;
+    use crate::settings::Settings;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Fixture {
+        state: State,
+        now: Now,
+    }
+
+    impl Fixture {
+        fn new(max_memory: usize) -> Self {
+            let settings = Settings {
+                max_memory,
+                ..Settings::default()
+            };
+            Self {
+                state: State::new(settings, Cluster::new(Vec::new())),
+                now: Now::read(),
+            }
+        }
+
+        /// Creates a topic of one partition that node 0 leads.
+        fn create(&mut self, name: &str, configs: &[(&str, &str)]) {
+            let overrides = configs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let config = self.state.configs.topic(overrides.collect()).unwrap();
+            self.state.topics.create(name, vec![vec![0]], config);
+        }
+
+        fn append(&mut self, name: &str, batch: &TestBatch) {
+            let bytes = batch.bytes();
+            let header = BatchHeader::check(&bytes).unwrap();
+            let led = self.state.topics.led_by_with_config(0, name, 0);
+            let (partition, config) = led.unwrap();
+            partition
+                .log
+                .append(&bytes, &header, 0, config, self.now)
+                .unwrap();
+            self.state.keep_house(self.now);
+        }
+
+        /// Lets time pass, with a tick at its end.
+        fn wait(&mut self, time: Duration) {
+            self.now = self.now.after(time);
+            self.state.tick(self.now);
+        }
+
+        fn start_offset(&mut self, name: &str) -> i64 {
+            let partition = self.state.topics.led_by(0, name, 0).unwrap();
+            partition.log.start_offset()
+        }
+
+        /// How long the broker sleeps if nothing happens.
+        fn sleep(&self) -> Option<Duration> {
+            self.state.timers.next().map(|at| at - self.now.instant)
+        }
+    }
+
+    #[test]
+    fn an_idle_broker_sleeps_until_the_next_deletion() {
+        let mut broker = Fixture::new(usize::MAX);
+        broker.create("days", &[]);
+        broker.create("seconds", &[("retention.ms", "30000")]);
+        broker.state.tick(broker.now);
+        assert_eq!(broker.sleep(), None, "without records");
+        let now_ms = broker.now.unix_ms;
+        broker.append("days", &TestBatch::of_size(now_ms, 10));
+        assert_eq!(broker.sleep(), Some(SECOND));
+        broker.wait(SECOND);
+        let days = Duration::from_millis(7 * 24 * 3_600_000 + 1);
+        assert_eq!(broker.sleep(), Some(days - SECOND));
+        broker.append("seconds", &TestBatch::of_size(now_ms, 10));
+        broker.append("seconds", &TestBatch::of_size(now_ms + 1_000, 10));
+        broker.wait(SECOND);
+        let half_a_minute = Duration::from_millis(30_001);
+        assert_eq!(broker.sleep(), Some(half_a_minute - SECOND));
+        broker.wait(half_a_minute - SECOND);
+        assert_eq!(broker.start_offset("seconds"), 2);
+        assert_eq!(broker.start_offset("days"), 0);
+        broker.wait(days);
+        assert_eq!(broker.start_offset("days"), 1);
+        assert_eq!(broker.sleep(), None, "everything is gone");
+    }
+
+    #[test]
+    fn a_log_that_is_too_large_is_looked_at() {
+        let mut broker = Fixture::new(usize::MAX);
+        let configs = [
+            ("retention.bytes", "1000"),
+            ("internal.segment.bytes", "400"),
+        ];
+        broker.create("small", &configs);
+        let now_ms = broker.now.unix_ms;
+        for _ in 0..6 {
+            broker.append("small", &TestBatch::of_size(now_ms, 300));
+        }
+        assert_eq!(broker.start_offset("small"), 0);
+        broker.wait(SECOND);
+        assert_eq!(broker.start_offset("small"), 3);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_records_go() {
+        let mut broker = Fixture::new(8 << 20);
+        broker.create("quiet", &[]);
+        broker.create("first", &[]);
+        broker.create("second", &[]);
+        let now_ms = broker.now.unix_ms;
+        broker.append("quiet", &TestBatch::of_size(now_ms, 100));
+        let large = TestBatch::of_size(now_ms, 1 << 20);
+        for topic in ["first", "second", "first", "second", "first"] {
+            broker.wait(Duration::from_millis(1));
+            broker.append(topic, &large);
+        }
+        assert!(!broker.state.housekeeping.warned);
+        for _ in 0..4 {
+            broker.wait(Duration::from_millis(1));
+            broker.append("first", &large);
+        }
+        assert!(broker.state.housekeeping.warned);
+        assert!(broker.state.topics.upkeep.memory() <= 8 << 20);
+        let starts = ["quiet", "first", "second"].map(|topic| broker.start_offset(topic));
+        assert_eq!(starts, [0, 1, 1]);
+    }
+
+    #[test]
+    fn the_dirtiest_log_is_compacted_first_and_one_at_a_time() {
+        let mut broker = Fixture::new(usize::MAX);
+        let configs = [("cleanup.policy", "compact"), ("segment.ms", "1")];
+        let now_ms = broker.now.unix_ms;
+        for topic in ["one", "other"] {
+            broker.create(topic, &configs);
+            for time in [0, 2, 4] {
+                broker.append(topic, &TestBatch::keyed(now_ms + time, &["key"]));
+            }
+        }
+        assert!(broker.state.take_cleaning().is_none());
+        broker.wait(SECOND);
+        let task = broker.state.take_cleaning().unwrap();
+        broker.append("one", &TestBatch::keyed(now_ms + 6, &["key"]));
+        broker.wait(SECOND);
+        assert!(broker.state.take_cleaning().is_none(), "one at a time");
+        broker.state.finish_cleaning(task.run(), broker.now);
+        broker.wait(SECOND);
+        let task = broker.state.take_cleaning().unwrap();
+        broker.state.topics.delete("other");
+        broker.state.finish_cleaning(task.run(), broker.now);
+        let log = &broker.state.topics.led_by(0, "one", 0).unwrap().log;
+        let first = BatchHeader::parse(&log.read(0, 4, 1).unwrap()).unwrap();
+        assert_eq!(first.base_offset, 1, "the first of three records is gone");
+    }
+}

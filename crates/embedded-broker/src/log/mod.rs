@@ -12,7 +12,7 @@ mod retention;
 mod rewrite;
 mod segment;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod upkeep;
 
 pub(crate) use batch::{BatchHeader, Codec};

@@ -13,7 +13,7 @@ use crate::config::topic::TopicConfig;
 
 /// A batch to be appended.
 #[derive(Clone, Debug)]
-pub(super) struct TestBatch {
+pub(crate) struct TestBatch {
     header: BatchHeader,
     records: Vec<u8>,
     codec: Codec,
@@ -21,15 +21,15 @@ pub(super) struct TestBatch {
 
 /// A record as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TestRecord {
-    pub(super) offset: i64,
-    pub(super) timestamp: i64,
-    pub(super) key: Option<String>,
-    pub(super) has_value: bool,
+pub(crate) struct TestRecord {
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<String>,
+    pub(crate) has_value: bool,
 }
 
 impl TestBatch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let header = BatchHeader {
             base_offset: 0,
             batch_length: 0,
@@ -53,25 +53,25 @@ impl TestBatch {
     }
 
     /// One record for each key, with a value, at this time.
-    pub(super) fn keyed(timestamp: i64, keys: &[&str]) -> Self {
+    pub(crate) fn keyed(timestamp: i64, keys: &[&str]) -> Self {
         keys.iter().fold(Self::new(), |batch, key| {
             batch.record(timestamp, Some(key.as_bytes()), Some(b"value"))
         })
     }
 
     /// One tombstone for each key.
-    pub(super) fn tombstones(timestamp: i64, keys: &[&str]) -> Self {
+    pub(crate) fn tombstones(timestamp: i64, keys: &[&str]) -> Self {
         keys.iter().fold(Self::new(), |batch, key| {
             batch.record(timestamp, Some(key.as_bytes()), None)
         })
     }
 
     /// One record of `size` bytes.
-    pub(super) fn of_size(timestamp: i64, size: usize) -> Self {
+    pub(crate) fn of_size(timestamp: i64, size: usize) -> Self {
         Self::new().record(timestamp, None, Some(&vec![b'x'; size]))
     }
 
-    pub(super) fn record(
+    pub(crate) fn record(
         mut self,
         timestamp: i64,
         key: Option<&[u8]>,
@@ -102,19 +102,19 @@ impl TestBatch {
         self
     }
 
-    pub(super) fn codec(mut self, codec: Codec) -> Self {
+    pub(crate) fn codec(mut self, codec: Codec) -> Self {
         self.codec = codec;
         self
     }
 
-    pub(super) fn producer(mut self, id: i64, epoch: i16, first_sequence: i32) -> Self {
+    pub(crate) fn producer(mut self, id: i64, epoch: i16, first_sequence: i32) -> Self {
         self.header.producer_id = id;
         self.header.producer_epoch = epoch;
         self.header.base_sequence = first_sequence;
         self
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut header = self.header;
         header.set_codec(self.codec);
         header.with_records(&codec::compress(self.codec, self.records.clone()).unwrap())
@@ -123,18 +123,18 @@ impl TestBatch {
 
 /// A log with a configuration and a clock that only the test moves.
 #[derive(Debug)]
-pub(super) struct TestLog {
-    pub(super) log: PartitionLog,
-    pub(super) config: TopicConfig,
-    pub(super) upkeep: Upkeep,
-    pub(super) now: Now,
+pub(crate) struct TestLog {
+    pub(crate) log: PartitionLog,
+    pub(crate) config: TopicConfig,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) now: Now,
 }
 
 impl TestLog {
     /// The time at which every test begins.
-    pub(super) const START_MS: i64 = 1_000_000;
+    pub(crate) const START_MS: i64 = 1_000_000;
 
-    pub(super) fn new(configs: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(configs: &[(&str, &str)]) -> Self {
         let overrides = configs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -152,7 +152,7 @@ impl TestLog {
     }
 
     /// Appends a batch and returns its offset.
-    pub(super) fn append(&mut self, batch: &TestBatch) -> i64 {
+    pub(crate) fn append(&mut self, batch: &TestBatch) -> i64 {
         let bytes = batch.bytes();
         let header = BatchHeader::check(&bytes).unwrap();
         self.log
@@ -161,12 +161,12 @@ impl TestLog {
             .base_offset
     }
 
-    pub(super) fn wait(&mut self, milliseconds: u64) {
+    pub(crate) fn wait(&mut self, milliseconds: u64) {
         self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
     /// All that a consumer reads that begins at the start of the log, fetch by fetch.
-    pub(super) fn read_all(&self) -> Vec<TestRecord> {
+    pub(crate) fn read_all(&self) -> Vec<TestRecord> {
         let mut records = Vec::new();
         let mut offset = self.log.start_offset();
         while offset < self.log.high_watermark() {
@@ -184,13 +184,13 @@ impl TestLog {
     }
 
     /// The offsets that such a consumer sees.
-    pub(super) fn offsets(&self) -> Vec<i64> {
+    pub(crate) fn offsets(&self) -> Vec<i64> {
         self.read_all().iter().map(|record| record.offset).collect()
     }
 }
 
 /// The records of one batch, whose checksum and counts must hold.
-pub(super) fn read_batch(batch: &[u8]) -> Vec<TestRecord> {
+pub(crate) fn read_batch(batch: &[u8]) -> Vec<TestRecord> {
     let header = BatchHeader::parse(batch).expect("a whole header");
     assert_eq!(header.batch_length as usize + 12, batch.len(), "one batch");
     assert_eq!(header.crc, checksum(batch), "checksum");
