@@ -105,6 +105,14 @@ impl Builder {
         self
     }
 
+    /// How long after a change the logs are looked through for what retention deletes and compaction rewrites
+    /// (`log.retention.check.interval.ms`). Default 1 s; Apache Kafka's is 5 minutes.
+    #[must_use]
+    pub fn log_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.log_check_interval = interval;
+        self
+    }
+
     /// How many threads serve. 1, the default, is one thread that stays out of the way of the program around it.
     #[must_use]
     pub fn worker_threads(mut self, count: usize) -> Self {

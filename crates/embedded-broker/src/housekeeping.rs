@@ -1,23 +1,20 @@
 //! Keeping the logs tidy: retention, compaction, and the limit on the memory that all of them take together.
 //!
-//! Logs are looked through at most once a second, and only when one of them said that something may have fallen due or the
-//! time that was foreseen at the last look has come: an idle broker sleeps. Apache Kafka looks every 5 minutes
-//! (`log.retention.check.interval.ms`), too long for a lesson. The memory is looked at after each request.
+//! Logs are looked through at most once a second (`log.retention.check.interval.ms`), and only when one of them said that
+//! something may have fallen due or the time that was foreseen at the last look has come: an idle broker sleeps. The memory
+//! is looked at after each request.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::Now;
 use crate::log::{Cleaned, Cleaning, Dirt, PartitionLog};
 use crate::state::State;
 use crate::timers::Timer;
-
-/// How long records are left alone after something happened, and the shortest time between two looks.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How far memory is brought below its limit at a time: a 64th, so that one request in a while pays for it.
 const FREED_PART: usize = 64;
@@ -70,7 +67,7 @@ impl State {
             self.free_memory();
         }
         if self.topics.upkeep.take_sweep_wanted() {
-            self.schedule_sweep(now.instant + SWEEP_INTERVAL);
+            self.schedule_sweep(now.instant + self.settings.log_check_interval);
         }
     }
 
@@ -108,10 +105,10 @@ impl State {
         if let Some((_, topic_id, partition)) = dirtiest {
             self.prepare_cleaning(topic_id, partition, now);
         }
-        let wait = due.map(|due| u64::try_from(due.saturating_sub(now.unix_ms)).unwrap_or(0));
-        let at = wait.and_then(|wait| {
-            now.instant
-                .checked_add(Duration::from_millis(wait).max(SWEEP_INTERVAL))
+        let at = due.and_then(|due| {
+            let wait = u64::try_from(due.saturating_sub(now.unix_ms)).unwrap_or(0);
+            let wait = Duration::from_millis(wait).max(self.settings.log_check_interval);
+            now.instant.checked_add(wait)
         });
         if let Some(at) = at {
             self.schedule_sweep(at);
@@ -143,17 +140,20 @@ impl State {
     /// Puts a log's compacted segments in their place.
     pub(crate) fn finish_cleaning(&mut self, result: CleaningResult, now: Now) {
         self.housekeeping.is_cleaning = false;
-        // Other logs may be waiting for their turn, and this one if the work was in vain.
-        self.topics.upkeep.want_sweep();
-        match result.cleaned {
-            Ok(cleaned) => {
-                if let Some((log, _)) = self.topics.log_by_id(result.topic_id, result.partition)
-                    && !log.finish_cleaning(cleaned)
-                {
-                    debug!("records were deleted during a compaction: it is done again");
-                }
+        let log = self.topics.log_by_id(result.topic_id, result.partition);
+        let done = match (result.cleaned, log) {
+            (Ok(cleaned), Some((log, _))) => log.finish_cleaning(cleaned),
+            (Ok(_), None) => true,
+            (Err(error), _) => {
+                warn!(%error, "cannot compact a log");
+                false
             }
-            Err(error) => warn!(%error, "cannot compact a log"),
+        };
+        // Other logs may wait for their turn. One whose compaction was in vain has to wait, or it would be tried without end.
+        if done {
+            self.schedule_sweep(now.instant);
+        } else {
+            self.topics.upkeep.want_sweep();
         }
         self.keep_house(now);
     }
@@ -342,7 +342,7 @@ mod tests {
         broker.wait(SECOND);
         assert!(broker.state.take_cleaning().is_none(), "one at a time");
         broker.state.finish_cleaning(task.run(), broker.now);
-        broker.wait(SECOND);
+        broker.wait(Duration::ZERO);
         let task = broker.state.take_cleaning().unwrap();
         broker.state.topics.delete("other");
         broker.state.finish_cleaning(task.run(), broker.now);

@@ -35,6 +35,9 @@ pub(crate) struct Settings {
     /// Bytes that the logs of all topics may take together: beyond, the oldest records go. Apache Kafka has no such limit,
     /// its logs lie on disk.
     pub(crate) max_memory: usize,
+    /// `log.retention.check.interval.ms`: how long after a change the logs are looked through, for retention and compaction
+    /// alike. Apache Kafka's 5 minutes are too long for a lesson.
+    pub(crate) log_check_interval: Duration,
 }
 
 impl Default for Settings {
@@ -51,6 +54,7 @@ impl Default for Settings {
             consumer_assignment_interval: Duration::ZERO,
             max_offset_metadata: 4_096,
             max_memory: 1 << 30,
+            log_check_interval: Duration::from_secs(1),
         }
     }
 }
@@ -94,6 +98,10 @@ impl Settings {
             ("group.consumer.min.session.timeout.ms", "500".to_owned()),
             // A group with members stays of its kind.
             ("group.consumer.migration.policy", "disabled".to_owned()),
+            (
+                "log.retention.check.interval.ms",
+                millis(self.log_check_interval),
+            ),
             (
                 "offset.metadata.max.bytes",
                 self.max_offset_metadata.to_string(),

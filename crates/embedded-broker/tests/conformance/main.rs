@@ -22,6 +22,7 @@ mod hostile;
 mod idempotence;
 mod librdkafka;
 mod list_offsets;
+mod log_cleaning;
 mod metadata;
 mod offsets;
 mod produce;

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use embedded_broker::Broker;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -38,6 +39,7 @@ async fn start_embedded() -> String {
     let broker = Broker::builder()
         .listen("127.0.0.1:0")
         .partitions(3)
+        .log_check_interval(Duration::from_millis(100))
         .start()
         .await;
     let broker = broker.expect("start the embedded broker");

@@ -18,6 +18,7 @@ pub(crate) mod position {
     pub(crate) const CRC: usize = 17;
     pub(crate) const ATTRIBUTES: usize = 21;
     pub(crate) const LAST_OFFSET_DELTA: usize = 23;
+    pub(crate) const BASE_TIMESTAMP: usize = 27;
     pub(crate) const MAX_TIMESTAMP: usize = 35;
     pub(crate) const RECORD_COUNT: usize = 57;
 }
@@ -83,6 +84,14 @@ impl Batch {
     /// One record of `size` bytes.
     pub(crate) fn of_size(size: usize) -> Self {
         Self::of([vec![b'x'; size]])
+    }
+
+    /// The same records, made at this time.
+    pub(crate) fn made_at(mut self, timestamp: i64) -> Self {
+        for record in &mut self.records {
+            record.timestamp = timestamp;
+        }
+        self
     }
 
     /// As an idempotent producer sends it.
