@@ -13,6 +13,174 @@ use crate::error::ControlError;
 use crate::net::listener::Switch;
 use crate::state::{Shared, State};
 
+<<<<<<< HEAD
+=======
+/// Below this the limit would cut into the memory that topics need while they are written.
+const SMALLEST_MEMORY: usize = 16 << 20;
+
+/// How a broker is started; made by [`Broker::builder`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    listen: String,
+    advertised_host: Option<String>,
+    nodes: usize,
+    worker_threads: usize,
+    settings: Settings,
+}
+
+impl Builder {
+    /// Where the first node listens: `HOST:PORT`. Port 0 takes a free one. Default `127.0.0.1:0`.
+    ///
+    /// With several nodes and a port other than 0, the others take the ports that follow.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// The host that clients are told to connect to, where it is not the one that the broker listens on. Default: that
+    /// one, or 127.0.0.1 if the broker listens on all addresses.
+    #[must_use]
+    pub fn advertised_host(mut self, host: impl Into<String>) -> Self {
+        self.advertised_host = Some(host.into());
+        self
+    }
+
+    /// How many nodes there are, each with a listener of its own. Default 1.
+    #[must_use]
+    pub fn nodes(mut self, count: usize) -> Self {
+        self.nodes = count;
+        self
+    }
+
+    /// Partitions of a topic that is created without a count (`num.partitions`). Default 3.
+    #[must_use]
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.settings.default_partitions = count;
+        self
+    }
+
+    /// Whether a producer or consumer that asks for an unknown topic creates it (`auto.create.topics.enable`). Default
+    /// true, as in Apache Kafka.
+    #[must_use]
+    pub fn auto_create_topics(mut self, on: bool) -> Self {
+        self.settings.auto_create_topics = on;
+        self
+    }
+
+    /// Whether a replication factor above the number of nodes is accepted. Default false: Apache Kafka refuses it.
+    #[must_use]
+    pub fn lenient_replication(mut self, on: bool) -> Self {
+        self.settings.lenient_replication = on;
+        self
+    }
+
+    /// How long the first join of an empty group waits for others (`group.initial.rebalance.delay.ms`). Default 100 ms;
+    /// Apache Kafka's is 3 s.
+    #[must_use]
+    pub fn initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.settings.initial_rebalance_delay = delay;
+        self
+    }
+
+    /// How many bytes the records of all topics may take. Beyond that the oldest are deleted, with a warning in the log.
+    /// Default 1 GiB.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.settings.max_memory = bytes;
+        self
+    }
+
+    /// How long after a change the logs are looked through for what retention deletes and compaction rewrites
+    /// (`log.retention.check.interval.ms`). Default 1 s; Apache Kafka's is 5 minutes.
+    #[must_use]
+    pub fn log_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.log_check_interval = interval;
+        self
+    }
+
+    /// How many threads serve. 1, the default, is one thread that stays out of the way of the program around it.
+    #[must_use]
+    pub fn worker_threads(mut self, count: usize) -> Self {
+        self.worker_threads = count;
+        self
+    }
+
+    /// Starts the broker on a thread of its own and returns when clients can connect.
+    ///
+    /// # Errors
+    /// If a setting is out of bounds, an address is bad or taken, or no thread can be made.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        self.check()?;
+        let (started, ready) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
+        let runtime = self.runtime().map_err(StartError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("embedded-broker".to_owned())
+            .spawn(move || {
+                runtime.block_on(serve(self, started, stopped));
+                // Connections that are in the middle of something are dropped with the runtime.
+                runtime.shutdown_timeout(Duration::from_millis(100));
+            })
+            .map_err(StartError::Thread)?;
+        let nodes = ready.await.unwrap_or_else(|_| {
+            Err(StartError::Thread(std::io::Error::other(
+                "the broker's thread ended before it was ready",
+            )))
+        })?;
+        Ok(Broker {
+            nodes,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    fn check(&self) -> Result<(), StartError> {
+        let bad = |setting, value: String, reason| {
+            Err(StartError::BadSetting {
+                setting,
+                value,
+                reason,
+            })
+        };
+        if self.settings.default_partitions < 1 {
+            return bad(
+                "partitions",
+                self.settings.default_partitions.to_string(),
+                "a topic has at least 1 partition",
+            );
+        }
+        if !(1..=100).contains(&self.nodes) {
+            return bad("nodes", self.nodes.to_string(), "there are 1 to 100 nodes");
+        }
+        if self.settings.max_memory < SMALLEST_MEMORY {
+            return bad(
+                "max-memory",
+                self.settings.max_memory.to_string(),
+                "at least 16 MiB are needed",
+            );
+        }
+        if self.worker_threads == 0 {
+            return bad("worker-threads", "0".to_owned(), "at least 1 thread serves");
+        }
+        Ok(())
+    }
+
+    fn runtime(&self) -> std::io::Result<tokio::runtime::Runtime> {
+        let mut builder = match self.worker_threads {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
+        };
+        builder
+            .worker_threads(self.worker_threads)
+            .thread_name("embedded-broker")
+            .enable_io()
+            .enable_time()
+            .build()
+    }
+}
+
+>>>>>>> a41d9a5 (Hold retention and compaction to Apache Kafka)
 /// A running broker. Dropping it stops it and closes every connection.
 ///
 /// Beside telling its address it is where a test looks inside and makes things go wrong. Every method may be called from any
