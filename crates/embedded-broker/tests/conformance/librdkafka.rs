@@ -10,9 +10,7 @@ use rdkafka::producer::{FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::broker::unique;
-use crate::support::clients::{
-    admin, assigned, config, consumer, next, producer, take, until_assigned,
-};
+use crate::support::clients::{admin, assigned, consumer, next, producer, take, until_assigned};
 use crate::support::raw::RawClient;
 use crate::support::records::{Batch, now};
 use crate::support::topic::{Topic, append, list_offset};
@@ -484,16 +482,4 @@ async fn a_pattern_finds_topics() {
     until_assigned(&[&consumer], &[1]).await;
     create(&format!("{prefix}.b")).await;
     until_assigned(&[&consumer], &[2]).await;
-}
-
-/// The statistics' and logs' idea of the broker: its version is understood, no request fails for lack of one.
-#[tokio::test]
-async fn the_client_finds_a_broker_it_knows() {
-    let consumer: rdkafka::consumer::BaseConsumer = config(&[("group.id", "nobody")])
-        .await
-        .create()
-        .expect("client");
-    let metadata = consumer.fetch_metadata(None, TIMEOUT).expect("metadata");
-    assert!(!metadata.brokers().is_empty());
-    assert!(metadata.orig_broker_id() >= 0);
 }

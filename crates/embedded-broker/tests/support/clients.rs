@@ -30,42 +30,48 @@ pub(crate) async fn admin() -> AdminClient<DefaultClientContext> {
     config(&[]).await.create().expect("create an admin client")
 }
 
-/// A member of `group` that reads `topics` from the beginning and commits when told to.
+/// The settings of a member of a classic group: how it is seen to be alive.
+const CLASSIC: &[(&str, &str)] = &[
+    // How fast a member hears of a round; the default is 3 s.
+    ("heartbeat.interval.ms", "100"),
+    ("session.timeout.ms", "6000"),
+];
+
+/// A member of a classic `group` that reads `topics` from the beginning and commits when told to.
 pub(crate) async fn consumer(
     group: &str,
     topics: &[&str],
     settings: &[(&str, &str)],
 ) -> StreamConsumer {
-    let consumer: StreamConsumer = config(&[])
-        .await
-        .set("group.id", group)
-        .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "false")
-        // How fast a member hears of a round; the default is 3 s.
-        .set("heartbeat.interval.ms", "100")
-        .set("session.timeout.ms", "6000")
+    subscribed(group, topics, &[CLASSIC, settings].concat()).await
+}
+
+/// The same by the new group protocol (KIP-848), in which the broker says how often a heart beats.
+pub(crate) async fn modern_consumer(
+    group: &str,
+    topics: &[&str],
+    settings: &[(&str, &str)],
+) -> StreamConsumer {
+    let protocol = [("group.protocol", "consumer")];
+    subscribed(group, topics, &[&protocol, settings].concat()).await
+}
+
+async fn subscribed(group: &str, topics: &[&str], settings: &[(&str, &str)]) -> StreamConsumer {
+    let common = [
+        ("group.id", group),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
         // With the default of 1 s a drained queue delays the next fetch by as much.
-        .set("fetch.queue.backoff.ms", "1")
+        ("fetch.queue.backoff.ms", "1"),
         // How long a fetch at the end of a partition holds back an answer behind it on the connection.
-        .set("fetch.wait.max.ms", "50")
-        .extend_with(settings)
+        ("fetch.wait.max.ms", "50"),
+    ];
+    let consumer: StreamConsumer = config(&[&common, settings].concat())
+        .await
         .create()
         .expect("create a consumer");
     consumer.subscribe(topics).expect("subscribe");
     consumer
-}
-
-trait ExtendWith {
-    fn extend_with(&mut self, settings: &[(&str, &str)]) -> &mut Self;
-}
-
-impl ExtendWith for ClientConfig {
-    fn extend_with(&mut self, settings: &[(&str, &str)]) -> &mut Self {
-        for (key, value) in settings {
-            self.set(*key, *value);
-        }
-        self
-    }
 }
 
 /// The next message.
