@@ -98,8 +98,10 @@ fn check_entry(entry: &str) -> Result<(), String> {
     if host.is_empty() || !host.chars().all(is_host_character) {
         return Err(format!("{host:?} is not a host name"));
     }
+    // Digits only: a number's parser also takes a sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse::<u16>() {
-        Ok(1..) => Ok(()),
+        Ok(1..) if digits => Ok(()),
         _ => Err(format!("{port:?} is not a port (1 to 65535)")),
     }
 }
