@@ -82,7 +82,6 @@ impl Settings {
                 millis(self.max_session_timeout),
             ),
             (
-<<<<<<< HEAD
                 "group.consumer.heartbeat.interval.ms",
                 millis(self.consumer_heartbeat_interval),
             ),
@@ -100,18 +99,10 @@ impl Settings {
             // A group with members stays of its kind.
             ("group.consumer.migration.policy", "disabled".to_owned()),
             (
-<<<<<<< HEAD
-=======
-=======
->>>>>>> 593a083 (List the consumer group APIs)
                 "log.retention.check.interval.ms",
                 millis(self.log_check_interval),
             ),
             (
-<<<<<<< HEAD
-=======
->>>>>>> a41d9a5 (Hold retention and compaction to Apache Kafka)
->>>>>>> 593a083 (List the consumer group APIs)
                 "offset.metadata.max.bytes",
                 self.max_offset_metadata.to_string(),
             ),
