@@ -218,11 +218,11 @@ async fn unstable_offsets_are_refused_to_who_asks_for_stable_ones() {
         leader_epoch: -1,
         metadata: String::new(),
     };
-    let mut offsets = |state: &mut State| {
+    {
+        let mut state = shared.state.lock();
         let offsets = state.groups.offsets_mut("group").expect("the group");
-        offsets.stage(1, &TOPIC, 0, staged.clone());
-    };
-    offsets(&mut shared.state.lock());
+        offsets.stage(1, &TOPIC, 0, staged);
+    }
     for (require_stable, error, offset) in [
         (true, ResponseError::UnstableOffsetCommit.code(), -1),
         (false, 0, 5),
