@@ -12,7 +12,7 @@ use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, describe, of, settle, sharing, topic};
 use crate::support::group::{LEAVE, Member, group_id};
 use crate::support::raw::RawClient;
-use crate::support::topic::{Topic, only};
+use crate::support::topic::only;
 
 /// Tools and clients read from the feature that the protocol is there. Version 3 of ApiVersions knows no features that may
 /// be switched off (KIP-1022), so that the feature is finalized there and yet not supported.

@@ -4,7 +4,6 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{sharing, topic};
-use crate::support::topic::Topic;
 
 /// "FENCED_MEMBER_EPOCH": ahead, or too far behind. The member abandons what it has and joins again.
 #[tokio::test]

@@ -5,7 +5,7 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, describe, topic};
 use crate::support::group::{COMMIT, LONG_MS, Member, commit_request};
-use crate::support::topic::{Topic, only};
+use crate::support::topic::only;
 
 /// "Group id of the other type => GROUP_ID_NOT_FOUND": a classic group whose members are no consumers stays what it is.
 #[tokio::test]

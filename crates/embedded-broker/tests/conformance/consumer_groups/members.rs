@@ -8,7 +8,7 @@ use crate::support::broker::unique;
 use crate::support::consumer_group::{
     Consumer, Partitions, create_topic, describe, of, settle, sharing, sharing_of, told, topic,
 };
-use crate::support::topic::{Topic, only};
+use crate::support::topic::only;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// "Reconcile per member: revoke first, then advance epoch, hand out only partitions nobody still owns."

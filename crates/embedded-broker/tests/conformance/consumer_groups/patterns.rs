@@ -6,7 +6,6 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, Partitions, create_topic, of, settle, topic};
-use crate::support::topic::Topic;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// The topics that match are known with the heartbeat after the one that brought the expression.

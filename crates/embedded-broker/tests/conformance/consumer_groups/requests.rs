@@ -6,7 +6,6 @@ use kafka_protocol::protocol::StrBytes;
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, of, told, topic};
-use crate::support::topic::Topic;
 
 /// A member says all about itself when it joins, and is told its part, its epoch and how often to report.
 #[tokio::test]

@@ -6,7 +6,6 @@ use kafka_protocol::error::ResponseError;
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, of, sharing, topic};
-use crate::support::topic::Topic;
 use crate::support::wait::{DEADLINE, eventually};
 
 /// "Rebalance timeout fences slow revokers": being alive is not enough.
