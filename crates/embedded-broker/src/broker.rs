@@ -10,7 +10,9 @@ use crate::builder::{Builder, Started};
 use crate::clock::Now;
 use crate::cluster::Node;
 use crate::error::ControlError;
+use crate::fault::Faults;
 use crate::net::listener::Switch;
+use crate::requests::Requests;
 use crate::state::{Shared, State};
 
 /// A running broker. Dropping it stops it and closes every connection.
@@ -61,6 +63,18 @@ impl Broker {
         let node = self.nodes.iter().find(|node| node.id == node_id);
         node.map(Node::bootstrap_server)
             .ok_or(ControlError::UnknownNode { node_id })
+    }
+
+    /// What goes wrong on purpose.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults::new(Arc::clone(&self.shared.faults))
+    }
+
+    /// The requests that have arrived.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        Requests::new(Arc::clone(&self.shared.requests))
     }
 
     /// Stops a node, as a crash of its process would: its listener and its connections are closed, a replica on another

@@ -120,6 +120,14 @@ impl Builder {
         self
     }
 
+    /// How many of the latest requests [`Broker::requests`] can list. Default 10,000, which takes less than a megabyte; counting
+    /// them has no limit.
+    #[must_use]
+    pub fn remembered_requests(mut self, count: usize) -> Self {
+        self.settings.remembered_requests = count;
+        self
+    }
+
     /// Starts the broker on a thread of its own and returns when clients can connect.
     ///
     /// # Errors

@@ -28,12 +28,14 @@ mod clock;
 mod cluster;
 mod config;
 mod error;
+mod fault;
 mod group;
 mod housekeeping;
 mod log;
 mod net;
 mod nodes;
 mod probe;
+mod requests;
 mod settings;
 mod state;
 mod timers;
@@ -42,4 +44,11 @@ mod topic;
 pub use broker::Broker;
 pub use builder::Builder;
 pub use error::{ControlError, StartError};
+pub use fault::{Fault, FaultBuilder, Faults};
 pub use probe::{ProbeError, probe};
+pub use requests::{RequestView, Requests};
+
+/// An error of the protocol, under its name there (<https://kafka.apache.org/protocol#protocol_error_codes>).
+pub use kafka_protocol::error::ResponseError as ErrorCode;
+/// An API of the protocol (<https://kafka.apache.org/protocol#protocol_api_keys>).
+pub use kafka_protocol::messages::ApiKey;

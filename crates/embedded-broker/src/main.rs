@@ -111,7 +111,9 @@ async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
         .lenient_replication(serve.lenient_replication)
         .initial_rebalance_delay(Duration::from_millis(serve.initial_rebalance_delay))
         .max_memory(serve.max_memory)
-        .worker_threads(serve.worker_threads);
+        .worker_threads(serve.worker_threads)
+        // Nobody can look at them from outside.
+        .remembered_requests(0);
     if let Some(host) = serve.advertised_host {
         builder = builder.advertised_host(host);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     /// `log.retention.check.interval.ms`: how long after a change the logs are looked through, for retention and compaction
     /// alike. Apache Kafka's 5 minutes are too long for a lesson.
     pub(crate) log_check_interval: Duration,
+    /// How many of the latest requests are remembered for whoever judges a client by them.
+    pub(crate) remembered_requests: usize,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             max_offset_metadata: 4_096,
             max_memory: 1 << 30,
             log_check_interval: Duration::from_secs(1),
+            remembered_requests: 10_000,
         }
     }
 }

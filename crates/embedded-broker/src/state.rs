@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use crate::clock::Now;
 use crate::cluster::Cluster;
 use crate::config::Configs;
+use crate::fault;
 use crate::group::Groups;
 use crate::housekeeping::Housekeeping;
+use crate::requests::RequestLog;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
@@ -22,12 +24,17 @@ use crate::topic::Topics;
 pub(crate) struct Shared {
     /// Never held across an `.await`.
     pub(crate) state: Mutex<State>,
+    /// What a test makes go wrong. May be locked before the state, never after it.
+    pub(crate) faults: Arc<fault::Rules>,
+    pub(crate) requests: Arc<RequestLog>,
 }
 
 impl Shared {
     pub(crate) fn new(state: State) -> Arc<Self> {
         Arc::new(Self {
+            requests: Arc::new(RequestLog::new(state.settings.remembered_requests)),
             state: Mutex::new(state),
+            faults: Arc::default(),
         })
     }
 }

@@ -40,6 +40,7 @@ use kafka_protocol::protocol::Encodable;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Now;
+use crate::fault;
 use crate::net::wire::{FromWire, encode_answer};
 use crate::state::{Shared, State};
 
@@ -200,6 +201,20 @@ pub(crate) static APIS: &[Registration] = &[
 /// The registration of the API with this key.
 pub(crate) fn find(key: i16) -> Option<&'static Registration> {
     APIS.iter().find(|api| api.key as i16 == key)
+}
+
+/// Serves one request of `api`, through the faults if any are set.
+pub(crate) fn start(
+    api: &'static Registration,
+    shared: Arc<Shared>,
+    cx: Context,
+    correlation_id: i32,
+    body: Bytes,
+) -> Serving {
+    match shared.faults.are_set() {
+        true => Box::pin(fault::serve(api, shared, cx, correlation_id, body)),
+        false => (api.serve)(shared, cx, correlation_id, body),
+    }
 }
 
 /// Decodes, handles and encodes one request; waits where the API waits.

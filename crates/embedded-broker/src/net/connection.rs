@@ -20,6 +20,7 @@ use super::frame::{self, BadFrame, LENGTH_BYTES};
 use super::listener::Endpoint;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
+use crate::requests::Client;
 
 /// How much is asked of the socket at least, and how far a parked connection reads ahead.
 const READ_BYTES: usize = 16 * 1024;
@@ -59,6 +60,7 @@ where
         reader,
         writer,
         peer,
+        client: None,
         input: BytesMut::new(),
         output: Vec::new(),
     };
@@ -74,6 +76,8 @@ struct Connection<R, W> {
     reader: R,
     writer: W,
     peer: SocketAddr,
+    /// Where the last request was counted: clients hardly ever change their name.
+    client: Option<Arc<Client>>,
     /// What has arrived and is not yet taken as a frame.
     input: BytesMut,
     /// Answers that are not yet written.
@@ -148,6 +152,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         }
     }
 
+    /// Counts a request that has arrived.
+    fn take_note(&mut self, api: ApiKey, version: i16, client_id: Option<&str>, arrived: Instant) {
+        let client_id = client_id.unwrap_or_default();
+        let requests = &self.endpoint.shared.requests;
+        let same = self.client.take().filter(|client| client.is(client_id));
+        let client = same.unwrap_or_else(|| requests.client(client_id));
+        requests.record(&client, self.endpoint.node_id, api, version, arrived);
+        self.client = Some(client);
+    }
+
     /// Serves one request.
     async fn answer(&mut self, mut frame: Bytes) -> Result<Served, Ended> {
         let api = match find_api(&frame)? {
@@ -161,22 +175,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let version = frame.slice(2..4).get_i16();
         let header = RequestHeader::decode(&mut frame, api.key.request_header_version(version))
             .map_err(Ended::Header)?;
+        let arrived = Instant::now();
+        self.take_note(api.key, version, header.client_id.as_deref(), arrived);
         let hurry = Arc::new(Hurry::default());
         let cx = Context {
             now: Now::read(),
-            arrived: Instant::now(),
+            arrived,
             node_id: self.endpoint.node_id,
             client_id: header.client_id.as_deref().unwrap_or_default().to_owned(),
             client_host: format!("/{}", self.peer.ip()),
             version,
             hurry: Arc::clone(&hurry),
         };
-        let mut serving = (api.serve)(
-            Arc::clone(&self.endpoint.shared),
-            cx,
-            header.correlation_id,
-            frame,
-        );
+        let shared = Arc::clone(&self.endpoint.shared);
+        let mut serving = api::start(api, shared, cx, header.correlation_id, frame);
         // Most requests are answered by the first poll, without another look at the socket.
         if let Poll::Ready(answer) = poll_fn(|task| Poll::Ready(serving.as_mut().poll(task))).await
         {
