@@ -280,11 +280,19 @@ fn advertised_host(builder: &Builder, address: SocketAddr) -> String {
 async fn run_timers(shared: Arc<Shared>) {
     let earlier = shared.state.lock().timers.earlier();
     loop {
-        let next = {
+        let (next, cleaning) = {
             let mut state = shared.state.lock();
             state.tick(Now::read());
-            state.timers.next()
+            (state.timers.next(), state.take_cleaning())
         };
+        if let Some(cleaning) = cleaning {
+            // Beside the threads that serve: a large log takes seconds.
+            let shared = Arc::clone(&shared);
+            tokio::task::spawn_blocking(move || {
+                let result = cleaning.run();
+                shared.state.lock().finish_cleaning(result, Now::read());
+            });
+        }
         match next {
             Some(at) => tokio::select! {
                 () = sleep_until(Instant::from_std(at)) => {}
