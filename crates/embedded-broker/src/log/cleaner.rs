@@ -150,7 +150,7 @@ impl PartitionLog {
             self.closed.push_front(segment);
         }
         self.clean_offset = cleaned.end;
-        self.recount();
+        self.release_deleted();
         true
     }
 

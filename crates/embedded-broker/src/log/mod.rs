@@ -5,6 +5,8 @@ pub(crate) mod batch;
 mod chunk;
 mod cleaner;
 mod codec;
+#[cfg(test)]
+mod model;
 mod partition;
 mod producer;
 mod records;

@@ -96,17 +96,24 @@ impl PartitionLog {
 
     /// Moves the log's start forward to `offset` and gives back what lies wholly before it.
     fn advance_start(&mut self, offset: i64) {
-        if offset <= self.start_offset {
-            return;
+        if offset > self.start_offset {
+            self.start_offset = offset;
+            self.release_deleted();
         }
-        self.start_offset = offset;
-        while self.closed.get(1).unwrap_or(&self.active).base_offset() <= offset
+    }
+
+    /// Gives back the memory of what lies before the log's start, as far as it holds nothing else.
+    pub(super) fn release_deleted(&mut self) {
+        let start = self.start_offset;
+        while self.closed.get(1).unwrap_or(&self.active).base_offset() <= start
             && self.closed.pop_front().is_some()
         {}
-        self.closed
-            .front_mut()
-            .unwrap_or(&mut self.active)
-            .drop_before(offset);
+        let first = self.closed.front_mut().unwrap_or(&mut self.active);
+        first.drop_before(start);
+        // Compaction may have left nothing behind the start in it.
+        if self.closed.front().is_some_and(Segment::is_empty) {
+            self.closed.pop_front();
+        }
         self.recount();
     }
 }
