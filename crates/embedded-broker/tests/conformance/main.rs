@@ -18,6 +18,7 @@ mod group_admin;
 mod groups_join;
 mod groups_rebalance;
 mod groups_static;
+mod groups_sync;
 mod hostile;
 mod idempotence;
 mod librdkafka;

@@ -304,3 +304,9 @@ pub(crate) async fn sync_together(leader: &mut Member, follower: &mut Member) {
         (&b"first"[..], &b"second"[..])
     );
 }
+
+/// Two members that have joined and not synced yet.
+pub(crate) async fn joined_pair(group: &str) -> (Member, Member) {
+    let (leader, follower) = (Member::stranger(group).await, Member::stranger(group).await);
+    joined_pair_of(leader, follower).await
+}

@@ -95,6 +95,8 @@ impl Batch {
     }
 
     /// As an idempotent producer sends it.
+    // It says whom the batch comes from, not what it is made of.
+    #[allow(clippy::wrong_self_convention)]
     pub(crate) fn from_producer(
         mut self,
         producer_id: i64,
