@@ -12,7 +12,9 @@ use crate::cluster::Node;
 use crate::error::ControlError;
 use crate::fault::Faults;
 use crate::net::listener::Switch;
+use crate::record_view::{self, RecordView};
 use crate::requests::Requests;
+use crate::snapshot::Snapshot;
 use crate::state::{Shared, State};
 
 /// A running broker. Dropping it stops it and closes every connection.
@@ -75,6 +77,60 @@ impl Broker {
     #[must_use]
     pub fn requests(&self) -> Requests {
         Requests::new(Arc::clone(&self.shared.requests))
+    }
+
+    /// Everything the broker knows at this moment, but for the records.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let switches = self.switches.lock();
+        let is_paused = |id| find(&switches, id).is_ok_and(|switch| switch.gate.is_closed());
+        self.shared.state.lock().snapshot(is_paused)
+    }
+
+    /// The records of a partition, straight from its log: with those of open and aborted transactions, and the marks of
+    /// their ends.
+    ///
+    /// ```
+    /// # use embedded_broker::Broker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::builder().start().await?;
+    /// // Nobody has written to it, so there is no such topic.
+    /// assert!(broker.records("orders", 0).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If there is no such partition, or a batch in it cannot be read: clients may store what they like.
+    pub fn records(&self, topic: &str, partition: i32) -> Result<Vec<RecordView>, ControlError> {
+        let unknown = || ControlError::UnknownPartition {
+            topic: topic.to_owned(),
+            partition,
+        };
+        // Decoded after the state is free again: clients go on meanwhile.
+        let (batches, start) = self
+            .change(|state| {
+                let index = usize::try_from(partition).ok()?;
+                let log = &state.topics.get(topic)?.partitions.get(index)?.log;
+                Some((record_view::batches(log), log.start_offset()))
+            })
+            .ok_or_else(unknown)?;
+        record_view::records(&batches, start).map_err(|base_offset| ControlError::UnreadableBatch {
+            topic: topic.to_owned(),
+            partition,
+            base_offset,
+        })
+    }
+
+    /// Has a member of a group expire, as if it had been silent for longer than its session: it is removed, the others share
+    /// its partitions, and it learns so from its next heartbeat. `member` is its member id, its `group.instance.id` or its
+    /// `client.id`, whichever fits first.
+    ///
+    /// # Errors
+    /// If there is no such group or member.
+    pub fn expire_member(&self, group: &str, member: &str) -> Result<(), ControlError> {
+        self.change(|state| state.expire_member(group, member, Now::read()))
     }
 
     /// Stops a node, as a crash of its process would: its listener and its connections are closed, a replica on another

@@ -68,6 +68,32 @@ pub enum ControlError {
         /// The partition's index as it was given.
         partition: i32,
     },
+    /// A group exists once a member joined it or an offset was committed.
+    #[error("there is no group `{group}`")]
+    UnknownGroup {
+        /// The group's id as it was given.
+        group: String,
+    },
+    /// Nobody in the group has this member id, `group.instance.id` or `client.id`.
+    #[error("the group `{group}` has no member `{member}`")]
+    UnknownMember {
+        /// The group's id as it was given.
+        group: String,
+        /// The member as it was given.
+        member: String,
+    },
+    /// The batch is not what its header says, or too large when it is decompressed.
+    #[error(
+        "the records of `{topic}` partition {partition} cannot be read from offset {base_offset} on"
+    )]
+    UnreadableBatch {
+        /// The topic's name.
+        topic: String,
+        /// The partition's index.
+        partition: i32,
+        /// Where the batch begins.
+        base_offset: i64,
+    },
     /// A listener could not be brought back.
     #[error("cannot listen: {0}")]
     Listener(#[source] io::Error),

@@ -35,8 +35,10 @@ mod log;
 mod net;
 mod nodes;
 mod probe;
+mod record_view;
 mod requests;
 mod settings;
+mod snapshot;
 mod state;
 mod timers;
 mod topic;
@@ -46,7 +48,12 @@ pub use builder::Builder;
 pub use error::{ControlError, StartError};
 pub use fault::{Fault, FaultBuilder, Faults};
 pub use probe::{ProbeError, probe};
+pub use record_view::{RecordState, RecordView};
 pub use requests::{RequestView, Requests};
+pub use snapshot::{
+    GroupSnapshot, MemberSnapshot, NodeSnapshot, NodeState, OffsetSnapshot, PartitionSnapshot,
+    Snapshot, TopicPartition, TopicSnapshot,
+};
 
 /// An error of the protocol, under its name there (<https://kafka.apache.org/protocol#protocol_error_codes>).
 pub use kafka_protocol::error::ResponseError as ErrorCode;

@@ -1,7 +1,8 @@
-//! Nodes that stop and start, leaders and coordinators that move: what a test does to the cluster.
+//! What a test does to the cluster: nodes that stop and start, leaders and coordinators that move, members that expire.
 
 use crate::clock::Now;
 use crate::error::ControlError;
+use crate::group::Kind;
 use crate::state::State;
 
 impl State {
@@ -63,6 +64,30 @@ impl State {
         Ok(())
     }
 
+    /// Removes a member from its group, as when its session ends.
+    pub(crate) fn expire_member(
+        &mut self,
+        group: &str,
+        member: &str,
+        now: Now,
+    ) -> Result<(), ControlError> {
+        let expired = self.groups.change(group, &mut self.timers, |found| {
+            let id = find_member(&found.kind, member)?;
+            found.kind.expel(&id, now);
+            Some(())
+        });
+        match expired {
+            Some(Some(())) => Ok(()),
+            Some(None) => Err(ControlError::UnknownMember {
+                group: group.to_owned(),
+                member: member.to_owned(),
+            }),
+            None => Err(ControlError::UnknownGroup {
+                group: group.to_owned(),
+            }),
+        }
+    }
+
     fn check_node(&self, node_id: i32) -> Result<(), ControlError> {
         let mut nodes = self.cluster.nodes.iter();
         match nodes.any(|node| node.id == node_id) {
@@ -78,4 +103,37 @@ impl State {
             false => Err(ControlError::NodeStopped { node_id }),
         }
     }
+}
+
+/// The id of the member that is known by this member id, `group.instance.id` or `client.id`, the first that fits.
+fn find_member(kind: &Kind, known_by: &str) -> Option<String> {
+    let members: Vec<(&str, Option<&str>, &str)> = match kind {
+        Kind::Classic(classic) => {
+            let members = classic.members().iter();
+            members
+                .map(|member| {
+                    let instance_id = member.instance_id.as_deref();
+                    (member.id.as_str(), instance_id, member.client_id.as_str())
+                })
+                .collect()
+        }
+        Kind::Consumer(consumer) => {
+            let members = consumer.members();
+            members
+                .map(|(id, member, _)| {
+                    let instance_id = member.instance_id.as_deref();
+                    (id, instance_id, member.client_id.as_str())
+                })
+                .collect()
+        }
+    };
+    let by_id = members.iter().find(|(id, ..)| *id == known_by);
+    let by_instance = members
+        .iter()
+        .find(|(_, instance_id, _)| *instance_id == Some(known_by));
+    let by_client = members
+        .iter()
+        .find(|(.., client_id)| *client_id == known_by);
+    let (id, ..) = by_id.or(by_instance).or(by_client)?;
+    Some((*id).to_owned())
 }

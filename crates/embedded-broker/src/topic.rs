@@ -271,14 +271,12 @@ impl Topics {
             .into_iter()
             .map(|replicas| self.new_partition(replicas))
             .collect();
-        self.by_name
-            .entry(name.to_owned())
-            .insert_entry(Topic {
-                id,
-                partitions,
-                config,
-            })
-            .into_mut()
+        let topic = Topic {
+            id,
+            partitions,
+            config,
+        };
+        self.by_name.entry(name.to_owned()).or_insert(topic)
     }
 
     /// A partition without records, led by the first of its replicas that runs.

@@ -3,9 +3,10 @@
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "support/sturdy_clients.rs"]
-mod sturdy_clients;
-#[allow(dead_code, reason = "the conformance suite needs more of it")]
+#[allow(dead_code, reason = "other tests need more of it")]
+#[path = "support/own_broker.rs"]
+mod own_broker;
+#[allow(dead_code, reason = "other tests need more of it")]
 mod support;
 
 use std::collections::BTreeSet;
@@ -16,48 +17,18 @@ use embedded_broker::{Broker, ControlError, probe};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
-use kafka_protocol::messages::{
-    CreateTopicsRequest, FindCoordinatorRequest, HeartbeatRequest, MetadataRequest,
-    MetadataResponse,
-};
+use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
 use rdkafka::consumer::{CommitMode, Consumer};
 
-use sturdy_clients::{member, producer, reader, receive, send, send_to};
-use support::broker::unique;
+use own_broker::{connect, create_topic, member, producer, reader, receive, send_to, start};
 use support::group::Member;
 use support::raw::RawClient;
 use support::records::Batch;
-use support::topic::{Topic, creatable, fetch_partition, fetch_request, only, produce};
-use support::wait::{DEADLINE, eventually, within};
+use support::topic::{Topic, fetch_partition, fetch_request, only, produce};
+use support::wait::DEADLINE;
 
 /// The newest version of Metadata that names topics without ids.
 const METADATA: i16 = 12;
-
-async fn start(nodes: usize) -> Broker {
-    let broker = Broker::builder().nodes(nodes).start().await;
-    broker.expect("start a broker")
-}
-
-async fn connect(broker: &Broker, node: i32) -> RawClient {
-    let address = broker.node_address(node).expect("the node's address");
-    RawClient::connect_to(&address).await
-}
-
-/// Creates a topic whose partitions have this many replicas.
-async fn create_topic(broker: &Broker, partitions: i32, replicas: i16) -> Topic {
-    let mut client = connect(broker, 0).await;
-    let name = unique("topic");
-    let topic = creatable(&name, partitions).with_replication_factor(replicas);
-    let request = CreateTopicsRequest::default()
-        .with_topics(vec![topic])
-        .with_timeout_ms(10_000);
-    let result = only(client.send(7, request).await.topics);
-    assert_eq!(result.error_code.err(), None, "{:?}", result.error_message);
-    Topic {
-        name,
-        id: result.topic_id,
-    }
-}
 
 async fn metadata(client: &mut RawClient, topic: &Topic) -> MetadataResponse {
     let asked = MetadataRequestTopic::default().with_name(Some(topic.topic_name()));
@@ -85,7 +56,7 @@ async fn the_wrong_node_names_the_error_and_the_right_one_takes_the_record() {
         .0;
     for node in 0..3 {
         let mut client = connect(&broker, node).await;
-        let answer = produce(&mut client, &topic, 0, Batch::of(&["a"]).encode()).await;
+        let answer = produce(&mut client, &topic, 0, Batch::of(["a"]).encode()).await;
         let expected = (node != leader).then_some(ResponseError::NotLeaderOrFollower);
         assert_eq!(answer.error_code.err(), expected, "node {node}");
     }
@@ -103,7 +74,7 @@ async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
         .with_min_bytes(1)
         .with_max_wait_ms(60_000);
     let parked = client.write(12, &request).await;
-    // Answered behind the fetch, which is not: without it nothing says that the fetch has been parked.
+    // Nothing says when a fetch is parked. Were the leader moved before it arrives, the answer would be the same.
     client.no_response_within(Duration::from_millis(50)).await;
     broker
         .move_leader(&topic.name, 0, 2)
@@ -262,7 +233,7 @@ async fn a_broker_of_one_node_restarts_with_its_records() {
     let broker = start(1).await;
     let topic = create_topic(&broker, 1, 1).await;
     let mut client = connect(&broker, 0).await;
-    let appended = produce(&mut client, &topic, 0, Batch::of(&["kept"]).encode()).await;
+    let appended = produce(&mut client, &topic, 0, Batch::of(["kept"]).encode()).await;
     assert_eq!(appended.error_code.err(), None);
     broker.stop_node(0).expect("stop the node");
     broker.stop_node(0).expect("a stopped node stays stopped");

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use uuid::Uuid;
 
 use crate::net::frame::LENGTH_BYTES;

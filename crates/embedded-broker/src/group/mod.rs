@@ -327,6 +327,20 @@ impl Kind {
         }
     }
 
+    /// Removes a member, as when its session ends.
+    pub(crate) fn expel(&mut self, member_id: &str, now: Now) {
+        match self {
+            Self::Classic(classic) => {
+                let member = LeavingMember {
+                    member_id,
+                    instance_id: None,
+                };
+                classic.leave(&[member], now);
+            }
+            Self::Consumer(consumer) => consumer.expel(member_id),
+        }
+    }
+
     /// Whether there are no members.
     pub(crate) fn is_empty(&self) -> bool {
         match self {

@@ -61,6 +61,9 @@ impl<'a> Records<'a> {
     }
 }
 
+/// A record's value, null or not, and its headers by name.
+pub(crate) type ValueAndHeaders<'a> = (Option<&'a [u8]>, Vec<(String, Option<Vec<u8>>)>);
+
 /// One record's fields that the broker looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
@@ -96,6 +99,20 @@ impl<'a> Record<'a> {
             attributes,
             after_timestamp,
         })
+    }
+
+    /// The record's value and its headers, in their order. None if these bytes are no record.
+    pub(crate) fn value_and_headers(&self) -> Option<ValueAndHeaders<'a>> {
+        let mut rest = self.after_timestamp;
+        let _offset_delta = take_varint(&mut rest)?;
+        let _key = take_nullable(&mut rest)?;
+        let value = take_nullable(&mut rest)?;
+        let mut headers = Vec::new();
+        for _ in 0..take_varint(&mut rest)? {
+            let name = String::from_utf8_lossy(take_nullable(&mut rest)??).into_owned();
+            headers.push((name, take_nullable(&mut rest)?.map(<[u8]>::to_vec)));
+        }
+        Some((value, headers))
     }
 
     /// Writes the record with another timestamp, which the batch's base timestamp is added to.

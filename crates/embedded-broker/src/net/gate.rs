@@ -32,13 +32,17 @@ impl Gate {
         self.opened.notify_waiters();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Returns at once while the gate is open: the usual case costs one load.
     pub(crate) async fn pass(&self) {
-        while self.closed.load(Ordering::Acquire) {
+        while self.is_closed() {
             let mut opened = pin!(self.opened.notified());
             // Listen first and look again: the gate may have been opened in between.
             opened.as_mut().enable();
-            if !self.closed.load(Ordering::Acquire) {
+            if !self.is_closed() {
                 return;
             }
             opened.await;

@@ -118,6 +118,10 @@ impl ClassicGroup {
         matches!(self.phase, Phase::Stable { .. })
     }
 
+    pub(crate) fn generation(&self) -> i32 {
+        self.generation
+    }
+
     pub(crate) fn protocol_type(&self) -> Option<&str> {
         self.protocol_type.as_deref()
     }

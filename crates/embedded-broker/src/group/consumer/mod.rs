@@ -189,10 +189,15 @@ impl ConsumerGroup {
             .map(|(id, _)| id.clone())
             .collect();
         for member_id in &overdue {
-            self.remove(member_id);
-            self.epoch += 1;
+            self.expel(member_id);
         }
         overdue
+    }
+
+    /// Removes a member, and has the others share what it had.
+    pub(crate) fn expel(&mut self, member_id: &str) {
+        self.remove(member_id);
+        self.epoch += 1;
     }
 
     /// Gives every member a whole session from now on: its coordinator is another node, which has not heard of it yet.

@@ -1,13 +1,47 @@
-//! librdkafka clients, at an address of the test's choice, that ride out what is done to the broker.
+//! A broker that a test has for itself, and librdkafka clients that ride out what is done to it.
 
 use std::time::Duration;
 
+use embedded_broker::Broker;
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::CreateTopicsRequest;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 
+use crate::support::broker::unique;
+use crate::support::raw::RawClient;
+use crate::support::topic::{Topic, creatable, only};
 use crate::support::wait::{DEADLINE, eventually};
+
+/// Starts a broker of this many nodes.
+pub(crate) async fn start(nodes: usize) -> Broker {
+    let broker = Broker::builder().nodes(nodes).start().await;
+    broker.expect("start a broker")
+}
+
+/// Connects to one of its nodes.
+pub(crate) async fn connect(broker: &Broker, node: i32) -> RawClient {
+    let address = broker.node_address(node).expect("the node's address");
+    RawClient::connect_to(&address).await
+}
+
+/// Creates a topic whose partitions have this many replicas.
+pub(crate) async fn create_topic(broker: &Broker, partitions: i32, replicas: i16) -> Topic {
+    let mut client = connect(broker, 0).await;
+    let name = unique("topic");
+    let topic = creatable(&name, partitions).with_replication_factor(replicas);
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(10_000);
+    let result = only(client.send(7, request).await.topics);
+    assert_eq!(result.error_code.err(), None, "{:?}", result.error_message);
+    Topic {
+        name,
+        id: result.topic_id,
+    }
+}
 
 /// What all clients have in common: short back-offs, so that a client that was sent away comes back at once.
 fn client(bootstrap_servers: &str, client_id: &str) -> ClientConfig {
