@@ -1,0 +1,216 @@
+//! Where the embedded broker differs from Apache Kafka on purpose: a test for each line of its README's list. What both do
+//! is in the conformance suite.
+
+// A test that cannot go on says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[allow(dead_code, reason = "the conformance suite needs more of it")]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use embedded_broker::Broker;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, MetadataRequest};
+
+use support::broker::unique;
+use support::group::{JOIN, LONG_MS, Member};
+use support::raw::{RawClient, request_frame};
+use support::records::{Batch, altered, decode, values};
+use support::topic::{
+    FETCH_BY_NAME, Topic, append, creatable, fetch_partition, fetch_request, fetched, only, produce,
+};
+
+/// Where a batch's records begin.
+const RECORDS: usize = 61;
+/// A wait that no test sits out.
+const LONG_WAIT_MS: i32 = 60_000;
+
+/// A broker of its own, whatever broker other tests ask.
+async fn start() -> (Broker, RawClient) {
+    let broker = Broker::builder().start().await.expect("start a broker");
+    let client = RawClient::connect_to(&broker.bootstrap_servers()).await;
+    (broker, client)
+}
+
+async fn create_topic(client: &mut RawClient) -> Topic {
+    let name = unique("topic");
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![creatable(&name, 1)])
+        .with_timeout_ms(10_000);
+    let result = only(client.send(7, request).await.topics);
+    assert_eq!(result.error_code.err(), None);
+    Topic {
+        name,
+        id: result.topic_id,
+    }
+}
+
+/// Someone the coordinator of this broker has not heard of yet.
+async fn stranger(broker: &Broker, group: &str) -> Member {
+    Member {
+        client: RawClient::connect_to(&broker.bootstrap_servers()).await,
+        group: group.to_owned(),
+        id: "".into(),
+        instance: None,
+        generation: -1,
+        session_timeout_ms: LONG_MS,
+        rebalance_timeout_ms: LONG_MS,
+        protocols: vec![("plan", "metadata")],
+    }
+}
+
+/// "A waiting fetch is answered as soon as another request arrives on its connection."
+#[tokio::test]
+async fn a_request_behind_a_waiting_fetch_ends_the_wait() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let request = fetch_request(&topic, vec![fetch_partition(0, 0)])
+        .with_min_bytes(1)
+        .with_max_wait_ms(LONG_WAIT_MS);
+    let parked = client.write(FETCH_BY_NAME, &request).await;
+    client.no_response_within(Duration::from_millis(50)).await;
+    let versions = client.write(0, &ApiVersionsRequest::default()).await;
+    let answer = fetched(client.read(parked).await);
+    assert_eq!(answer.error_code.err(), None);
+    assert!(decode(answer.records).is_empty());
+    client.read(versions).await;
+}
+
+/// "A fetch that names an unknown partition does not wait for the others."
+#[tokio::test]
+async fn an_unknown_partition_ends_the_wait() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let request = fetch_request(&topic, vec![fetch_partition(0, 0), fetch_partition(9, 0)])
+        .with_min_bytes(1)
+        .with_max_wait_ms(LONG_WAIT_MS);
+    let answer = only(client.send(FETCH_BY_NAME, request).await.responses).partitions;
+    let errors: Vec<_> = answer
+        .iter()
+        .map(|partition| partition.error_code.err())
+        .collect();
+    assert_eq!(errors, [None, Some(ResponseError::UnknownTopicOrPartition)]);
+}
+
+/// "Fetch sessions (KIP-227) are declined."
+#[tokio::test]
+async fn no_fetch_session_is_kept() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    append(&mut client, &topic, 0, &Batch::of(["one"])).await;
+    let request = fetch_request(&topic, vec![fetch_partition(0, 0)]).with_session_epoch(0);
+    let answer = client.send(FETCH_BY_NAME, request).await;
+    assert_eq!(answer.session_id, 0);
+    assert_eq!(values(&decode(fetched(answer).records)), ["one"]);
+}
+
+/// "The first join of an empty group waits 100 ms for others.": two members that start together are in one generation.
+#[tokio::test]
+async fn members_that_start_together_are_in_one_generation() {
+    let (broker, _client) = start().await;
+    let group = unique("together");
+    let mut one = stranger(&broker, &group).await;
+    let mut two = stranger(&broker, &group).await;
+    one.introduce().await;
+    two.introduce().await;
+    let start = Instant::now();
+    let first = one.start_join().await;
+    let second = two.join().await;
+    let first = one.finish_join(first).await;
+    assert!(
+        start.elapsed() >= Duration::from_millis(100),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!((first.generation_id, second.generation_id), (1, 1));
+    assert_eq!(first.members.len() + second.members.len(), 2);
+}
+
+/// "Sessions may be as short as 100 ms."
+#[tokio::test]
+async fn sessions_may_be_short() {
+    let (broker, _client) = start().await;
+    let mut member = stranger(&broker, &unique("short")).await;
+    member.session_timeout_ms = 99;
+    assert_eq!(
+        member.join().await.error_code.err(),
+        Some(ResponseError::InvalidSessionTimeout)
+    );
+    member.session_timeout_ms = 100;
+    assert_eq!(
+        member.join().await.error_code.err(),
+        Some(ResponseError::MemberIdRequired)
+    );
+}
+
+/// "Records are opened only where the topic's configuration asks for it.": nonsense behind a right checksum is kept.
+#[tokio::test]
+async fn records_are_kept_unread() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let nonsense = altered(&Batch::of(["value"]).encode(), RECORDS, &[0xFF; 8]);
+    let answer = produce(&mut client, &topic, 0, nonsense).await;
+    assert_eq!((answer.error_code.err(), answer.base_offset), (None, 0));
+}
+
+/// "A consumer's join is answered even if its subscription is nonsense."
+#[tokio::test]
+async fn a_subscription_is_opaque() {
+    let (broker, _client) = start().await;
+    let mut member = stranger(&broker, &unique("opaque")).await;
+    member.introduce().await;
+    let mut request = member.join_request().with_protocol_type("consumer".into());
+    request.protocols[0].metadata = Bytes::from_static(b"no subscription");
+    let answer = member.client.send(JOIN, request).await;
+    assert_eq!(answer.error_code.err(), None);
+}
+
+/// "A topic has at most 10,000 partitions."
+#[tokio::test]
+async fn partitions_are_limited() {
+    let (_broker, mut client) = start().await;
+    let request = |count| {
+        let request = CreateTopicsRequest::default().with_validate_only(true);
+        request.with_topics(vec![creatable(&unique("large"), count)])
+    };
+    let largest = only(client.send(7, request(10_000)).await.topics);
+    assert_eq!(largest.error_code.err(), None);
+    let larger = only(client.send(7, request(10_001)).await.topics);
+    assert_eq!(
+        larger.error_code.err(),
+        Some(ResponseError::InvalidPartitions)
+    );
+}
+
+/// "A tagged field's number is at most the count of bytes that follow it."
+#[tokio::test]
+async fn a_large_number_of_a_tagged_field_is_refused() {
+    let (_broker, mut client) = start().await;
+    let mut request = MetadataRequest::default().with_topics(Some(vec![]));
+    request
+        .unknown_tagged_fields
+        .insert(4711, Bytes::from_static(b"tag"));
+    client.write_bytes(&request_frame(12, 1, &request)).await;
+    client.is_closed().await;
+}
+
+/// Each line that a test quotes is in the README's list, and each line of the list is quoted by a test.
+#[test]
+fn the_readme_lists_the_differences() {
+    let quoted: Vec<&str> = include_str!("differences.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// \"")?.split('"').next())
+        .collect();
+    let (_, list) = include_str!("../README.md")
+        .split_once("## Where it differs from Apache Kafka\n")
+        .expect("the section");
+    let list = list.split("\n## ").next().expect("its end");
+    // The bold beginning of each item is what a test quotes.
+    let listed: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("- **")?.split("**").next())
+        .collect();
+    assert_eq!(listed, quoted);
+}
