@@ -183,6 +183,7 @@ impl BatchHeader {
         self.record_count = 0;
     }
 
+    #[cfg(test)]
     pub(crate) fn set_codec(&mut self, codec: Codec) {
         self.attributes = self.attributes & !CODEC_MASK | codec as i16;
     }

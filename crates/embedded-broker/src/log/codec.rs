@@ -89,3 +89,88 @@ pub(super) fn compress(codec: Codec, records: Vec<u8>) -> io::Result<Vec<u8>> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODECS: [Codec; 5] = [
+        Codec::None,
+        Codec::Gzip,
+        Codec::Snappy,
+        Codec::Lz4,
+        Codec::Zstd,
+    ];
+
+    /// Larger than the blocks of any codec, and not quite regular.
+    fn records() -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(3);
+        let words = ["order", "payment", "shipment", "\u{0}\u{1}", "refund"];
+        let mut records = Vec::new();
+        while records.len() < 300_000 {
+            records.extend_from_slice(words[random.usize(0..words.len())].as_bytes());
+            records.push(random.u8(..));
+        }
+        records
+    }
+
+    /// As Java clients frame snappy: a header, then blocks of at most 32 KiB behind their lengths.
+    fn xerial(records: &[u8]) -> Vec<u8> {
+        let mut framed = [XERIAL_MAGIC, &1_u32.to_be_bytes(), &1_u32.to_be_bytes()].concat();
+        for block in records.chunks(32 * 1024) {
+            let block = snap::raw::Encoder::new().compress_vec(block).unwrap();
+            framed.extend_from_slice(&(block.len() as u32).to_be_bytes());
+            framed.extend_from_slice(&block);
+        }
+        framed
+    }
+
+    #[test]
+    fn every_codec_is_undone() {
+        for codec in CODECS {
+            for records in [records(), b"short".to_vec(), Vec::new()] {
+                let compressed = compress(codec, records.clone()).unwrap();
+                let undone = decompress(codec, &compressed);
+                assert_eq!(undone.as_deref(), Some(&records[..]), "{codec:?}");
+            }
+        }
+        let framed = xerial(&records());
+        let undone = decompress(Codec::Snappy, &framed);
+        assert_eq!(undone.as_deref(), Some(&records()[..]), "framed snappy");
+    }
+
+    #[test]
+    fn what_is_cut_off_is_not_whole() {
+        for codec in CODECS.into_iter().skip(1) {
+            let compressed = compress(codec, records()).unwrap();
+            for length in [1, 7, 15, 16, 17, compressed.len() / 2] {
+                // LZ4 takes the end of the bytes for the end of the frame: the count of records will not be met.
+                let cut = decompress(codec, &compressed[..length]).unwrap_or_default();
+                assert!(
+                    cut.len() < records().len(),
+                    "{codec:?} cut to {length} bytes"
+                );
+            }
+        }
+        let framed = xerial(&records());
+        for length in [XERIAL_MAGIC.len(), 17, 20, framed.len() - 1] {
+            assert_eq!(
+                decompress(Codec::Snappy, &framed[..length]),
+                None,
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_grows_without_end_is_none() {
+        assert_eq!(read_bounded(io::repeat(0)), None);
+        // Snappy says how large it will be: 2^32 - 1.
+        let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0];
+        assert_eq!(decompress(Codec::Snappy, &bomb), None);
+        let mut framed = xerial(b"");
+        framed.extend_from_slice(&(bomb.len() as u32).to_be_bytes());
+        framed.extend_from_slice(&bomb);
+        assert_eq!(decompress(Codec::Snappy, &framed), None);
+    }
+}

@@ -312,3 +312,117 @@ impl PartitionLog {
         self.segments().flat_map(Segment::chunks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::Codec;
+    use super::super::testing::{TestBatch, TestLog};
+    use super::*;
+
+    const START: i64 = TestLog::START_MS;
+
+    #[test]
+    fn a_time_is_found_inside_a_batch_of_any_codec() {
+        for codec in [
+            Codec::None,
+            Codec::Gzip,
+            Codec::Snappy,
+            Codec::Lz4,
+            Codec::Zstd,
+        ] {
+            let mut log = TestLog::new(&[]);
+            for start in [START, START + 1_000] {
+                // Not in order: a producer's records may be late.
+                let batch = [0, 300, 100, 400]
+                    .iter()
+                    .fold(TestBatch::new(), |batch, delta| {
+                        batch.record(start + delta, None, Some(b"value"))
+                    });
+                log.append(&batch.codec(codec));
+            }
+            let at = |time| {
+                let found = log.log.find_by_time(time, log.log.high_watermark());
+                found.map(|found| (found.offset, found.timestamp - START))
+            };
+            assert_eq!(at(0), Some((0, 0)), "{codec:?}");
+            assert_eq!(at(START + 1), Some((1, 300)), "{codec:?}");
+            assert_eq!(at(START + 301), Some((3, 400)), "{codec:?}");
+            assert_eq!(at(START + 401), Some((4, 1_000)), "{codec:?}");
+            assert_eq!(at(START + 1_400), Some((7, 1_400)), "{codec:?}");
+            assert_eq!(at(START + 1_401), None, "{codec:?}");
+            let before_end = log.log.find_by_time(START + 401, 4);
+            assert_eq!(before_end, None, "not committed yet");
+            let latest = log.log.find_latest_time().unwrap();
+            assert_eq!((latest.offset, latest.timestamp), (7, START + 1_400));
+        }
+    }
+
+    #[test]
+    fn the_latest_of_what_is_left_is_found() {
+        let mut log = TestLog::new(&[]);
+        let batch = [500, 900, 700, 800]
+            .iter()
+            .fold(TestBatch::new(), |batch, time| {
+                batch.record(START + time, None, None)
+            });
+        log.append(&batch);
+        log.append(&TestBatch::of_size(START + 700, 1));
+        let latest = |log: &TestLog| log.log.find_latest_time().map(|found| found.offset);
+        assert_eq!(latest(&log), Some(1));
+        log.log.delete_before(2).unwrap();
+        assert_eq!(latest(&log), Some(3));
+        log.log.delete_before(5).unwrap();
+        assert_eq!(latest(&log), None);
+    }
+
+    #[test]
+    fn the_time_of_the_append_replaces_the_producers() {
+        let mut log = TestLog::new(&[("message.timestamp.type", "LogAppendTime")]);
+        log.append(&TestBatch::keyed(5, &["a", "b"]).codec(Codec::Gzip));
+        log.wait(10);
+        log.append(&TestBatch::keyed(7, &["c"]));
+        // Reading checks the checksum, which the new attributes and the new time are part of.
+        let times: Vec<_> = log
+            .read_all()
+            .iter()
+            .map(|record| record.timestamp)
+            .collect();
+        assert_eq!(times, [START, START, START + 10]);
+        let found = log.log.find_by_time(START + 1, 3).unwrap();
+        assert_eq!((found.offset, found.timestamp), (2, START + 10));
+    }
+
+    #[test]
+    fn whole_batches_are_read_as_far_as_they_fit() {
+        let mut log = TestLog::new(&[]);
+        for _ in 0..4 {
+            log.append(&TestBatch::keyed(START, &["a", "b"]));
+        }
+        let one = log.log.bytes() / 4;
+        let read = |offset, end, max_bytes| log.log.read(offset, end, max_bytes).unwrap().len();
+        assert_eq!(read(0, 8, 0), one, "at least one");
+        assert_eq!(read(0, 8, 2 * one), 2 * one);
+        assert_eq!(read(0, 8, 3 * one - 1), 2 * one);
+        assert_eq!(
+            read(3, 8, usize::MAX),
+            3 * one,
+            "from the batch that holds it"
+        );
+        assert_eq!(read(0, 4, usize::MAX), 2 * one, "up to the end");
+        assert_eq!(read(8, 8, usize::MAX), 0);
+        assert_eq!(log.log.read(9, 8, 1), Err(ResponseError::OffsetOutOfRange));
+    }
+
+    #[test]
+    fn reads_of_what_is_full_share_its_memory() {
+        let mut log = TestLog::new(&[]);
+        for _ in 0..2 {
+            log.append(&TestBatch::of_size(START, 700_000));
+        }
+        let read = |offset| log.log.read(offset, 2, 1).unwrap();
+        let (one, other) = (read(0), read(0));
+        assert_eq!(one.as_ptr(), other.as_ptr(), "full");
+        let (one, other) = (read(1), read(1));
+        assert_ne!(one.as_ptr(), other.as_ptr(), "still growing");
+    }
+}

@@ -160,3 +160,59 @@ pub(super) fn put_varint(value: i64, out: &mut Vec<u8>) {
     }
     out.push(zigzag as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestBatch;
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        for number in [0, 1, -1, 63, 64, -64, -65, 300, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            put_varint(number, &mut bytes);
+            let mut rest = &bytes[..];
+            assert_eq!(take_varint(&mut rest), Some(number));
+            assert!(rest.is_empty());
+        }
+        assert_eq!(take_varint(&mut &[0xff; 10][..]), None, "without an end");
+    }
+
+    #[test]
+    fn records_that_are_cut_off_are_not_read() {
+        let batch = TestBatch::keyed(1_000, &["a", "b"]).bytes();
+        let whole = Records::of(&batch).unwrap().all().unwrap().len();
+        assert_eq!(whole, 2);
+        for length in BatchHeader::LENGTH..batch.len() {
+            let records = Records::of(&batch[..length]).unwrap();
+            assert!(records.iter().count() < 2);
+            assert_eq!(records.all(), None, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_count_that_lies_reserves_nothing() {
+        let mut batch = TestBatch::keyed(1_000, &["a"]).bytes();
+        batch[57..61].copy_from_slice(&i32::MAX.to_be_bytes());
+        let records = Records::of(&batch).unwrap();
+        assert_eq!((records.iter().count(), records.all()), (1, None));
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_read_without_harm() {
+        let mut random = fastrand::Rng::with_seed(57);
+        for _ in 0..20_000 {
+            let mut batch = TestBatch::keyed(random.i64(..), &["a", "bc"]).bytes();
+            for _ in 0..random.usize(1..10) {
+                let position = random.usize(0..batch.len());
+                batch[position] = random.u8(..);
+            }
+            batch.truncate(random.usize(0..=batch.len()));
+            if let Some(records) = Records::of(&batch) {
+                for record in records.iter() {
+                    let _any = (records.offset(&record), records.timestamp(&record));
+                }
+            }
+        }
+    }
+}
