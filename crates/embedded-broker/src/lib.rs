@@ -42,6 +42,7 @@ mod snapshot;
 mod state;
 mod timers;
 mod topic;
+mod transaction;
 
 pub use broker::Broker;
 pub use builder::Builder;

@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     /// Bytes that the logs of all topics may take together: beyond, the oldest records go. Apache Kafka has no such limit,
     /// its logs lie on disk.
     pub(crate) max_memory: usize,
+    /// `transaction.max.timeout.ms`, as in Apache Kafka.
+    pub(crate) max_transaction_timeout: Duration,
     /// `log.retention.check.interval.ms`: how long after a change the logs are looked through, for retention and compaction
     /// alike. Apache Kafka's 5 minutes are too long for a lesson.
     pub(crate) log_check_interval: Duration,
@@ -56,6 +58,7 @@ impl Default for Settings {
             consumer_assignment_interval: Duration::ZERO,
             max_offset_metadata: 4_096,
             max_memory: 1 << 30,
+            max_transaction_timeout: Duration::from_secs(900),
             log_check_interval: Duration::from_secs(1),
             remembered_requests: 10_000,
         }
@@ -108,6 +111,10 @@ impl Settings {
             (
                 "offset.metadata.max.bytes",
                 self.max_offset_metadata.to_string(),
+            ),
+            (
+                "transaction.max.timeout.ms",
+                millis(self.max_transaction_timeout),
             ),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -18,6 +18,7 @@ use crate::requests::RequestLog;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
+use crate::transaction::Transactions;
 
 /// What connection tasks share.
 #[derive(Debug)]
@@ -47,9 +48,8 @@ pub(crate) struct State {
     pub(crate) configs: Configs,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) housekeeping: Housekeeping,
-    /// The next producer id that InitProducerId hands out. Never handed out twice.
-    pub(crate) next_producer_id: i64,
     pub(crate) timers: Timers,
 }
 
@@ -61,8 +61,8 @@ impl State {
             cluster,
             topics: Topics::default(),
             groups: Groups::default(),
+            transactions: Transactions::default(),
             housekeeping: Housekeeping::default(),
-            next_producer_id: 0,
             timers: Timers::default(),
         }
     }
@@ -72,16 +72,14 @@ impl State {
         while let Some(timer) = self.timers.pop_due(now.instant) {
             match timer {
                 Timer::Group(group_id) => self.groups.tick(&group_id, now, &mut self.timers),
+                Timer::Transaction(id) => {
+                    if let Some(ended) = self.transactions.expire(&id, now, &mut self.timers) {
+                        self.tell_participants(ended, now);
+                    }
+                }
                 Timer::Logs => self.sweep_logs(now),
             }
         }
         self.keep_house(now);
-    }
-
-    /// A producer id that nobody else has.
-    pub(crate) fn new_producer_id(&mut self) -> i64 {
-        let id = self.next_producer_id;
-        self.next_producer_id += 1;
-        id
     }
 }

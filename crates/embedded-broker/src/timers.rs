@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 pub(crate) enum Timer {
     /// Sessions, rebalance time-outs and the initial delay of the group with this id.
     Group(String),
+    /// The time-out of the transaction under this transactional id.
+    Transaction(String),
     /// Retention and compaction of the logs.
     Logs,
 }

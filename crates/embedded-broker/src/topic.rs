@@ -351,7 +351,7 @@ impl Topics {
 }
 
 /// The rule for topic names (`org.apache.kafka.common.internals.Topic.validate`), with Apache Kafka's words.
-fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     const LONGEST: usize = 249;
     let legal =
         |character: char| character.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&character);

@@ -5,6 +5,8 @@
 //!
 //! - `max_bytes` is soft: the first batch is returned whole, so that a large one cannot stop a consumer (KIP-74).
 //! - The first partition of one fetch is the last of the next, so that a busy one does not starve the others.
+//! - A read_committed fetch ends before the first open transaction and names the aborted ones; only what it may read counts
+//!   toward `min_bytes`, and the end of a transaction wakes it.
 //! - Fetch sessions (KIP-227) are not kept: every answer says session 0, which is how a broker declines one.
 
 use std::ops::RangeInclusive;
@@ -13,12 +15,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchPartition;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId};
 use tokio::sync::Notify;
 
 use super::{Api, Context, Outcome};
 use crate::clock::millis;
+use crate::log;
 use crate::state::State;
 
 /// `isolation_level` of a consumer that reads only what is committed.
@@ -146,10 +151,10 @@ fn read(
         return Err(ResponseError::OffsetOutOfRange);
     }
     let log = &partition.log;
-    let end = if isolation_level == READ_COMMITTED {
-        log.last_stable_offset()
-    } else {
-        log.high_watermark()
+    let committed_only = isolation_level == READ_COMMITTED;
+    let end = match committed_only {
+        true => log.last_stable_offset(),
+        false => log.high_watermark(),
     };
     let max_bytes = usize::try_from(asked.partition_max_bytes)
         .unwrap_or(0)
@@ -161,11 +166,23 @@ fn read(
     } else {
         Bytes::new()
     };
+    let aborted = committed_only.then(|| {
+        let aborted = log.aborted_in(asked.fetch_offset, &records);
+        aborted.map(named).collect()
+    });
     Ok(empty(asked.partition)
         .with_high_watermark(log.high_watermark())
         .with_last_stable_offset(log.last_stable_offset())
         .with_log_start_offset(log.start_offset())
+        .with_aborted_transactions(aborted)
         .with_records(Some(records)))
+}
+
+/// An aborted transaction as a reader finds its records: by their producer, from the first one to the marker.
+fn named(aborted: log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(ProducerId(aborted.producer_id))
+        .with_first_offset(aborted.first_offset)
 }
 
 /// An answer without records. They are empty and never null: librdkafka refuses a length of -1.

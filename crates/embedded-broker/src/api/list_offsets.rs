@@ -1,7 +1,8 @@
 //! **ListOffsets**, key 2, versions 1-8.
 //!
 //! Finds an offset by time: the first record that is at least as young as the timestamp, looked up inside its batch. A few
-//! negative timestamps have a meaning of their own.
+//! negative timestamps have a meaning of their own. For a read_committed consumer the log ends before the first open
+//! transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -113,7 +114,7 @@ fn find(
         }
         LATEST => return Ok((end, -1, partition.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => return Ok((log.start_offset(), -1, partition.leader_epoch)),
-        MAX_TIMESTAMP => log.find_latest_time(),
+        MAX_TIMESTAMP => log.find_latest_time().filter(|found| found.offset < end),
         time if time < 0 => return Err(ResponseError::UnsupportedVersion),
         time => log.find_by_time(time, end),
     };

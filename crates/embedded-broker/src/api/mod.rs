@@ -3,6 +3,8 @@
 //! Every file has the same shape: a header that names the API, its key and the versions offered, then a unit struct
 //! that implements [`Api`]. What [`APIS`] holds is what ApiVersions answers and what the dispatcher accepts.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -11,6 +13,9 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_groups;
+mod describe_producers;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -19,6 +24,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -27,6 +33,7 @@ mod produce;
 #[cfg(test)]
 mod registry;
 mod sync_group;
+mod txn_offset_commit;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -192,8 +199,15 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<delete_topics::DeleteTopics>(),
     Registration::of::<delete_records::DeleteRecords>(),
     Registration::of::<init_producer_id::InitProducerId>(),
+    Registration::of::<add_partitions_to_txn::AddPartitionsToTxn>(),
+    Registration::of::<add_offsets_to_txn::AddOffsetsToTxn>(),
+    Registration::of::<end_txn::EndTxn>(),
+    Registration::of::<txn_offset_commit::TxnOffsetCommit>(),
     Registration::of::<delete_groups::DeleteGroups>(),
     Registration::of::<offset_delete::OffsetDelete>(),
+    Registration::of::<describe_producers::DescribeProducers>(),
+    Registration::of::<describe_transactions::DescribeTransactions>(),
+    Registration::of::<list_transactions::ListTransactions>(),
     Registration::of::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
     Registration::of::<consumer_group_describe::ConsumerGroupDescribe>(),
 ];

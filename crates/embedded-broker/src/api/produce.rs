@@ -6,6 +6,7 @@
 //! - `acks` 0 has no answer: an error closes the connection, which is all that the client can notice.
 //! - `acks` 1 and -1 (all) are the same here: every replica is this process.
 //! - A batch that an idempotent producer sends again is answered with the offset that it got the first time.
+//! - A transactional batch is taken only in a partition that its coordinator has in the open transaction.
 
 use std::ops::RangeInclusive;
 
@@ -14,7 +15,9 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::messages::{
+    ApiKey, ProduceRequest, ProduceResponse, TopicName, TransactionalId,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, Context, Outcome};
@@ -23,17 +26,22 @@ use crate::config::topic::TopicConfig;
 use crate::log::{BatchHeader, Codec, Records};
 use crate::net::wire::FromWire;
 use crate::state::State;
+use crate::transaction::{self, Participant, ProducerIdAndEpoch, Transactions};
 
 /// Clients that speak an older version cannot read zstd (KIP-110).
 const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 /// `message.timestamp.before.max.ms` of a topic that takes any time in the past.
 const ANY_PAST: i64 = i64::MAX;
 
+/// From this version on clients know TRANSACTION_ABORTABLE.
+const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
+
 pub(super) struct Produce;
 
 /// A produce request whose batches have been checked.
 pub(super) struct CheckedProduce {
     acks: i16,
+    transactional_id: Option<TransactionalId>,
     topics: Vec<(TopicName, Vec<CheckedBatch>)>,
 }
 
@@ -90,6 +98,7 @@ impl FromWire for CheckedProduce {
         });
         Ok(Self {
             acks: request.acks,
+            transactional_id: request.transactional_id,
             topics: topics.collect(),
         })
     }
@@ -121,17 +130,21 @@ impl Api for Produce {
         request: &mut CheckedProduce,
     ) -> Outcome<ProduceResponse> {
         let acks = request.acks;
+        // The errors of a whole request are repeated in each partition.
+        let accepted = request.check();
         let responses: Vec<TopicProduceResponse> = request
             .topics
             .iter()
             .map(|(name, batches)| {
-                let partitions =
-                    batches
-                        .iter()
-                        .map(|batch| match append(state, cx, acks, name, batch) {
-                            Ok(appended) => appended.with_index(batch.partition),
-                            Err(failure) => failed(batch.partition, failure),
-                        });
+                let partitions = batches.iter().map(|batch| {
+                    let appended = accepted
+                        .map_err(Failure::from)
+                        .and_then(|()| append(state, cx, request, name, batch));
+                    match appended {
+                        Ok(appended) => appended.with_index(batch.partition),
+                        Err(failure) => failed(batch.partition, failure),
+                    }
+                });
                 TopicProduceResponse::default()
                     .with_partition_responses(partitions.collect())
                     .with_name(name.clone())
@@ -152,16 +165,34 @@ impl Api for Produce {
     }
 }
 
+impl CheckedProduce {
+    /// Whether anything of the request can be taken.
+    fn check(&self) -> Result<(), ResponseError> {
+        if !(-1..=1).contains(&self.acks) {
+            return Err(ResponseError::InvalidRequiredAcks);
+        }
+        let mut batches = self.topics.iter().flat_map(|(_, batches)| batches);
+        let transactional = |batch: &CheckedBatch| {
+            batch
+                .checked
+                .as_ref()
+                .is_ok_and(BatchHeader::is_transactional)
+        };
+        // Nobody may write transactionally without saying in whose name.
+        match self.transactional_id.is_none() && batches.any(transactional) {
+            true => Err(ResponseError::TransactionalIdAuthorizationFailed),
+            false => Ok(()),
+        }
+    }
+}
+
 fn append(
     state: &mut State,
     cx: &Context,
-    acks: i16,
+    request: &CheckedProduce,
     topic: &str,
     batch: &CheckedBatch,
 ) -> Result<PartitionProduceResponse, Failure> {
-    if !(-1..=1).contains(&acks) {
-        return Err(ResponseError::InvalidRequiredAcks.into());
-    }
     let (partition, config) =
         state
             .topics
@@ -175,6 +206,11 @@ fn append(
     }
     let header = batch.checked.as_ref().map_err(Failure::clone)?;
     check_records(header, batch, topic, config, cx.now)?;
+    // A partition in which the transaction is open needs no further look: its coordinator has it.
+    if header.is_transactional() && !partition.log.has_open_transaction(header)? {
+        let partition = Participant::Partition(topic.to_owned(), batch.partition);
+        verify(&mut state.transactions, cx, request, header, &partition)?;
+    }
     let leader_epoch = partition.leader_epoch;
     let appended = partition
         .log
@@ -186,6 +222,26 @@ fn append(
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.append_time)
         .with_log_start_offset(partition.log.start_offset()))
+}
+
+/// Whether the producer of a transactional batch has the partition in its open transaction.
+fn verify(
+    transactions: &mut Transactions,
+    cx: &Context,
+    request: &CheckedProduce,
+    header: &BatchHeader,
+    partition: &Participant,
+) -> Result<(), ResponseError> {
+    let id = request.transactional_id.as_ref().map_or("", |id| id);
+    let producer = ProducerIdAndEpoch {
+        id: header.producer_id,
+        epoch: header.producer_epoch,
+    };
+    transactions
+        .verify(id, producer, partition)
+        .map_err(|error| {
+            transaction::error_before_abortable(error, cx.version, FIRST_VERSION_WITH_ABORTABLE)
+        })
 }
 
 /// The checks that need the topic's configuration. Only where it asks for one of them are the records looked at: a

@@ -7,7 +7,7 @@ use super::batch::BatchHeader;
 use super::records::Records;
 
 /// A transaction that was aborted, with records in this partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AbortedTransaction {
     pub(crate) producer_id: i64,
     /// Offset of its first record here.

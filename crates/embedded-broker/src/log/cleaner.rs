@@ -150,6 +150,7 @@ impl PartitionLog {
             self.closed.push_front(segment);
         }
         self.clean_offset = cleaned.end;
+        self.transactions.forget(&cleaned.vanished);
         self.release_deleted();
         true
     }

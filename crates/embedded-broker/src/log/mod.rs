@@ -15,10 +15,14 @@ mod rewrite;
 mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transactions;
 mod upkeep;
 
+pub(crate) use aborted::AbortedTransaction;
 pub(crate) use batch::{BatchHeader, Codec};
 pub(crate) use cleaner::{Cleaned, Cleaning, Dirt};
 pub(crate) use partition::PartitionLog;
+pub(crate) use producer::ActiveProducer;
 pub(crate) use records::Records;
+pub(crate) use transactions::{Marker, TransactionResult};
 pub(crate) use upkeep::Upkeep;

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use tracing::error;
 
-use super::aborted::AbortedTransaction;
 use super::batch::{self, BatchHeader};
 use super::chunk::{BatchEntry, Chunk, Placed};
 use super::producer::{Producers, Sequence};
 use super::records::Records;
 use super::segment::Segment;
+use super::transactions::Transactions;
 use super::upkeep::{Charge, Upkeep};
 use crate::clock::Now;
 use crate::config::topic::TopicConfig;
@@ -30,6 +30,7 @@ pub(crate) struct PartitionLog {
     /// Up to where the log was compacted: what lies before has no two records with one key.
     pub(super) clean_offset: i64,
     pub(super) producers: Producers,
+    pub(super) transactions: Transactions,
     /// Bytes of all batches.
     bytes: usize,
     /// The log's part in the memory of all.
@@ -65,6 +66,7 @@ impl PartitionLog {
             end_offset: 0,
             clean_offset: 0,
             producers: Producers::default(),
+            transactions: Transactions::default(),
             bytes: 0,
             charge: Charge::new(upkeep),
         }
@@ -76,16 +78,6 @@ impl PartitionLog {
 
     pub(crate) fn high_watermark(&self) -> i64 {
         self.end_offset
-    }
-
-    /// Up to where a read_committed consumer may read. Without transactions that is everything.
-    pub(crate) fn last_stable_offset(&self) -> i64 {
-        self.end_offset
-    }
-
-    /// The aborted transactions that begin before `offset`.
-    pub(super) fn aborted_before(&self, _: i64) -> Vec<AbortedTransaction> {
-        Vec::new()
     }
 
     /// Bytes of all batches that are kept.
@@ -139,9 +131,12 @@ impl PartitionLog {
                 batch::stamp(copy, now.unix_ms);
             }
         })?;
-        if header.is_idempotent() {
-            self.producers
-                .appended(header, placed.base_offset, append_time);
+        if header.is_idempotent()
+            && self
+                .producers
+                .appended(header, placed.base_offset, max_timestamp, append_time)
+        {
+            self.transactions.begin(placed.base_offset);
         }
         Ok(Append {
             base_offset: placed.base_offset,
@@ -151,7 +146,7 @@ impl PartitionLog {
     }
 
     /// Puts a batch at the end of the log, in a new segment if it is time for one.
-    fn write(
+    pub(super) fn write(
         &mut self,
         bytes: &[u8],
         header: &BatchHeader,

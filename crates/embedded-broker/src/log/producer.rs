@@ -1,6 +1,7 @@
-//! What a partition remembers of idempotent producers, so that a batch that is sent twice is kept once (KIP-98).
+//! What a partition remembers of idempotent producers, so that a batch that is sent twice is kept once, and of
+//! transactional ones, so that it knows what is open (KIP-98).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use kafka_protocol::error::ResponseError;
 
@@ -13,7 +14,8 @@ const REMEMBERED_BATCHES: usize = 5;
 /// The idempotent producers of one partition, by producer id.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
-    by_id: HashMap<i64, Producer>,
+    /// Sorted, so that DescribeProducers lists them in the same order each time.
+    by_id: BTreeMap<i64, Producer>,
 }
 
 #[derive(Debug)]
@@ -21,6 +23,12 @@ struct Producer {
     epoch: i16,
     /// The last batches of this epoch, oldest first. Empty after a new epoch began with no batch yet.
     batches: VecDeque<RememberedBatch>,
+    /// The largest timestamp of the last batch, markers included.
+    last_timestamp: i64,
+    /// The epoch of the coordinator that wrote the last marker, -1 before the first.
+    coordinator_epoch: i32,
+    /// Where the producer's open transaction begins in this partition.
+    open_since: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +46,20 @@ impl RememberedBatch {
         let count = i64::from(self.last_sequence) - i64::from(self.first_sequence);
         self.base_offset + count.rem_euclid(1 << 31)
     }
+}
+
+/// A producer as DescribeProducers shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ActiveProducer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+    /// -1 if its epoch has no batch yet.
+    pub(crate) last_sequence: i32,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) last_timestamp: i64,
+    /// -1 before its first marker.
+    pub(crate) coordinator_epoch: i32,
+    pub(crate) open_since: Option<i64>,
 }
 
 /// What a batch is to the log.
@@ -77,51 +99,54 @@ impl Producers {
     /// learns that it is fenced and nothing else.
     ///
     /// # Errors
-    /// INVALID_PRODUCER_EPOCH for an epoch that was replaced; OUT_OF_ORDER_SEQUENCE_NUMBER for a gap.
+    /// INVALID_PRODUCER_EPOCH for an epoch that was replaced; OUT_OF_ORDER_SEQUENCE_NUMBER for a gap; INVALID_TXN_STATE for
+    /// a batch outside the transaction that its producer has open here.
     pub(crate) fn check(&self, batch: &BatchHeader) -> Result<Sequence, ResponseError> {
         // An unknown producer may start anywhere: its earlier batches may have been deleted by retention (KIP-360).
         let Some(producer) = self.by_id.get(&batch.producer_id) else {
             return Ok(Sequence::Next);
         };
-        if batch.producer_epoch < producer.epoch {
-            return Err(ResponseError::InvalidProducerEpoch);
-        }
-        if batch.producer_epoch > producer.epoch {
-            return match batch.base_sequence {
-                0 => Ok(Sequence::Next),
-                _ => Err(ResponseError::OutOfOrderSequenceNumber),
-            };
-        }
-        let (first, last) = (batch.base_sequence, batch.last_sequence());
-        let same =
-            |known: &&RememberedBatch| known.first_sequence == first && known.last_sequence == last;
-        if let Some(known) = producer.batches.iter().find(same) {
+        producer.check_epoch(batch.producer_epoch)?;
+        if let Some(known) = producer.find(batch) {
             return Ok(Sequence::Duplicate {
                 base_offset: known.base_offset,
                 append_time: known.append_time,
             });
         }
-        match producer.batches.back() {
-            Some(known) if first != next_sequence(known.last_sequence) => {
-                Err(ResponseError::OutOfOrderSequenceNumber)
-            }
-            _ => Ok(Sequence::Next),
+        if batch.base_sequence != producer.next_sequence(batch.producer_epoch) {
+            return Err(ResponseError::OutOfOrderSequenceNumber);
         }
+        if producer.open_since.is_some() && !batch.is_transactional() {
+            return Err(ResponseError::InvalidTxnState);
+        }
+        Ok(Sequence::Next)
     }
 
-    /// Remembers a batch that was appended.
-    pub(crate) fn appended(&mut self, batch: &BatchHeader, base_offset: i64, append_time: i64) {
-        let producer = self
-            .by_id
-            .entry(batch.producer_id)
-            .or_insert_with(|| Producer {
-                epoch: batch.producer_epoch,
-                batches: VecDeque::new(),
-            });
-        if producer.epoch != batch.producer_epoch {
-            producer.epoch = batch.producer_epoch;
-            producer.batches.clear();
-        }
+    /// Whether the producer has a transaction open here in this epoch.
+    ///
+    /// # Errors
+    /// INVALID_PRODUCER_EPOCH for an epoch that was replaced.
+    pub(crate) fn has_open_transaction(
+        &self,
+        producer_id: i64,
+        epoch: i16,
+    ) -> Result<bool, ResponseError> {
+        let Some(producer) = self.by_id.get(&producer_id) else {
+            return Ok(false);
+        };
+        producer.check_epoch(epoch)?;
+        Ok(producer.open_since.is_some() && producer.epoch == epoch)
+    }
+
+    /// Remembers a batch that was appended. Whether it is the first of a transaction.
+    pub(crate) fn appended(
+        &mut self,
+        batch: &BatchHeader,
+        base_offset: i64,
+        max_timestamp: i64,
+        append_time: i64,
+    ) -> bool {
+        let producer = self.at_epoch(batch.producer_id, batch.producer_epoch);
         if producer.batches.len() == REMEMBERED_BATCHES {
             producer.batches.pop_front();
         }
@@ -131,6 +156,84 @@ impl Producers {
             base_offset,
             append_time,
         });
+        producer.last_timestamp = max_timestamp;
+        let begins = batch.is_transactional() && producer.open_since.is_none();
+        if begins {
+            producer.open_since = Some(base_offset);
+        }
+        begins
+    }
+
+    /// Remembers a marker that was appended: the producer's transaction is over, and an epoch that the marker bumped
+    /// fences whoever has the one before. Where the transaction began, if it has records here.
+    pub(crate) fn marked(
+        &mut self,
+        producer_id: i64,
+        epoch: i16,
+        coordinator_epoch: i32,
+        timestamp: i64,
+    ) -> Option<i64> {
+        let producer = self.at_epoch(producer_id, epoch);
+        producer.coordinator_epoch = coordinator_epoch;
+        producer.last_timestamp = timestamp;
+        producer.open_since.take()
+    }
+
+    /// In the order of their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ActiveProducer> {
+        self.by_id.iter().map(|(id, producer)| ActiveProducer {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer
+                .batches
+                .back()
+                .map_or(-1, |batch| batch.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            coordinator_epoch: producer.coordinator_epoch,
+            open_since: producer.open_since,
+        })
+    }
+
+    /// The producer, known at least since now, in this epoch.
+    fn at_epoch(&mut self, producer_id: i64, epoch: i16) -> &mut Producer {
+        let producer = self.by_id.entry(producer_id).or_insert_with(|| Producer {
+            epoch,
+            batches: VecDeque::new(),
+            last_timestamp: -1,
+            coordinator_epoch: -1,
+            open_since: None,
+        });
+        if producer.epoch != epoch {
+            producer.epoch = epoch;
+            producer.batches.clear();
+        }
+        producer
+    }
+}
+
+impl Producer {
+    fn check_epoch(&self, claimed: i16) -> Result<(), ResponseError> {
+        match claimed < self.epoch {
+            true => Err(ResponseError::InvalidProducerEpoch),
+            false => Ok(()),
+        }
+    }
+
+    /// The remembered batch that `batch` repeats.
+    fn find(&self, batch: &BatchHeader) -> Option<&RememberedBatch> {
+        let (first, last) = (batch.base_sequence, batch.last_sequence());
+        self.batches
+            .iter()
+            .filter(|_| batch.producer_epoch == self.epoch)
+            .find(|known| known.first_sequence == first && known.last_sequence == last)
+    }
+
+    /// The sequence number that the next batch of this epoch begins with.
+    fn next_sequence(&self, epoch: i16) -> i32 {
+        match self.batches.back() {
+            Some(last) if epoch == self.epoch => next_sequence(last.last_sequence),
+            _ => 0,
+        }
     }
 }
 
@@ -160,11 +263,18 @@ mod tests {
         }
     }
 
+    fn transactional(batch: BatchHeader) -> BatchHeader {
+        BatchHeader {
+            attributes: 0x10,
+            ..batch
+        }
+    }
+
     fn producers(batches: &[BatchHeader]) -> Producers {
         let mut producers = Producers::default();
         for (index, batch) in batches.iter().enumerate() {
             assert_eq!(producers.check(batch), Ok(Sequence::Next));
-            producers.appended(batch, index as i64 * 10, -1);
+            producers.appended(batch, index as i64 * 10, 0, -1);
         }
         producers
     }
@@ -220,6 +330,63 @@ mod tests {
             Err(ResponseError::OutOfOrderSequenceNumber)
         );
         assert_eq!(producers.check(&batch(2, 0, 1)), Ok(Sequence::Next));
+    }
+
+    #[test]
+    fn a_transaction_is_open_from_its_first_batch_to_its_marker() {
+        let mut producers = Producers::default();
+        let first = transactional(batch(0, 0, 3));
+        assert_eq!(producers.has_open_transaction(7, 0), Ok(false));
+        assert!(producers.appended(&first, 10, 0, -1), "it begins");
+        let second = transactional(batch(0, 3, 1));
+        assert!(!producers.appended(&second, 13, 0, -1), "it goes on");
+        assert_eq!(producers.has_open_transaction(7, 0), Ok(true));
+        assert_eq!(
+            producers.check(&batch(0, 4, 1)),
+            Err(ResponseError::InvalidTxnState)
+        );
+        assert_eq!(producers.marked(7, 0, 0, 0), Some(10));
+        assert_eq!(producers.has_open_transaction(7, 0), Ok(false));
+        assert_eq!(producers.check(&batch(0, 4, 1)), Ok(Sequence::Next));
+        assert_eq!(producers.marked(7, 0, 0, 0), None, "nothing was open");
+    }
+
+    #[test]
+    fn a_fenced_producer_is_told_so_before_anything_else() {
+        let mut producers = Producers::default();
+        producers.appended(&transactional(batch(0, 0, 3)), 10, 0, -1);
+        producers.marked(7, 1, 0, 0);
+        let fenced = Err(ResponseError::InvalidProducerEpoch);
+        assert_eq!(producers.has_open_transaction(7, 0).map(|_| ()), fenced);
+        // A repeated batch, the next one, and one outside any transaction.
+        for late in [
+            transactional(batch(0, 0, 3)),
+            transactional(batch(0, 3, 1)),
+            batch(0, 9, 1),
+        ] {
+            assert_eq!(producers.check(&late).map(|_| ()), fenced);
+        }
+    }
+
+    #[test]
+    fn a_producer_that_only_left_a_marker_starts_at_zero() {
+        let mut producers = Producers::default();
+        producers.marked(7, 0, 0, 99);
+        assert_eq!(
+            producers.check(&batch(0, 5, 1)),
+            Err(ResponseError::OutOfOrderSequenceNumber)
+        );
+        assert_eq!(producers.check(&batch(0, 0, 1)), Ok(Sequence::Next));
+        let known: Vec<_> = producers.iter().collect();
+        let expected = ActiveProducer {
+            id: 7,
+            epoch: 0,
+            last_sequence: -1,
+            last_timestamp: 99,
+            coordinator_epoch: 0,
+            open_since: None,
+        };
+        assert_eq!(known, [expected]);
     }
 
     #[test]

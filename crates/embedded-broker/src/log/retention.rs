@@ -98,6 +98,7 @@ impl PartitionLog {
     fn advance_start(&mut self, offset: i64) {
         if offset > self.start_offset {
             self.start_offset = offset;
+            self.transactions.forget_before(offset);
             self.release_deleted();
         }
     }

@@ -28,4 +28,5 @@ mod metadata;
 mod offsets;
 mod produce;
 mod topics;
+mod transactions;
 mod versions;

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use embedded_broker::Broker;
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
-use kafka_protocol::messages::{FindCoordinatorRequest, InitProducerIdRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, FindCoordinatorRequest, InitProducerIdRequest, OffsetFetchRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -87,6 +90,18 @@ async fn wait_for_coordinators(address: &str) {
             .groups
             .iter()
             .all(|group| group.error_code == 0)
+            .then_some(())
+    })
+    .await;
+    eventually(DEADLINE, "transactions to be loaded", async || {
+        let ids = names.iter().map(|name| StrBytes::from(name.clone()).into());
+        let request = DescribeTransactionsRequest::default().with_transactional_ids(ids.collect());
+        let answer = client.send(0, request).await;
+        let unknown = ResponseError::TransactionalIdNotFound.code();
+        answer
+            .transaction_states
+            .iter()
+            .all(|state| state.error_code == unknown)
             .then_some(())
     })
     .await;
