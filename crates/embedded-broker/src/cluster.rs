@@ -1,7 +1,9 @@
 //! The nodes: several listeners that share one state, so that leaders and coordinators can be spread and moved.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+
+use crate::config::Overrides;
 
 /// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions` of Apache Kafka.
 const COORDINATOR_SLOTS: usize = 50;
@@ -58,6 +60,23 @@ impl Cluster {
             moved: HashMap::new(),
             nodes,
         }
+    }
+
+    /// What tells the nodes apart, as configurations that tools describe, by node id.
+    pub(crate) fn static_configs(&self) -> BTreeMap<i32, Overrides> {
+        let configs = |node: &Node| {
+            let listener = format!("PLAINTEXT://{}", node.bootstrap_server());
+            [
+                ("node.id", node.id.to_string()),
+                ("broker.id", node.id.to_string()),
+                ("listeners", format!("PLAINTEXT://{}", node.address)),
+                ("advertised.listeners", listener),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
+        };
+        let by_id = self.nodes.iter().map(|node| (node.id, configs(node)));
+        by_id.collect()
     }
 
     /// The nodes that serve, in the order of their ids.

@@ -36,6 +36,7 @@ mod net;
 mod nodes;
 mod probe;
 mod record_view;
+mod refusal;
 mod requests;
 mod settings;
 mod snapshot;

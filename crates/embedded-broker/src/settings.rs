@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::config::Overrides;
 
+/// Where tools are told that the logs are.
+pub(crate) const LOG_DIRECTORY: &str = "memory";
+
 /// The settings that handlers consult, under the names that Apache Kafka's broker configuration gives them
 /// (<https://kafka.apache.org/documentation/#brokerconfigs>).
 #[derive(Clone, Debug)]
@@ -116,6 +119,8 @@ impl Settings {
                 "transaction.max.timeout.ms",
                 millis(self.max_transaction_timeout),
             ),
+            ("process.roles", "broker,controller".to_owned()),
+            ("log.dirs", LOG_DIRECTORY.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

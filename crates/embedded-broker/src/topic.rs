@@ -38,6 +38,15 @@ pub(crate) struct Topic {
     pub(crate) config: TopicConfigs,
 }
 
+/// Which leader is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Election {
+    /// The first of the replicas.
+    Preferred,
+    /// Any, where there is none.
+    Unclean,
+}
+
 /// One partition: its log, its leader and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -59,8 +68,10 @@ pub(crate) struct Partition {
 impl Partition {
     /// A partition without records, led by the first of its replicas.
     pub(crate) fn new(replicas: Vec<i32>, upkeep: Upkeep) -> Self {
+        let mut log = PartitionLog::new(upkeep);
+        log.begin_epoch(0);
         Self {
-            log: PartitionLog::new(upkeep),
+            log,
             leader: replicas.first().copied().unwrap_or(NO_LEADER),
             in_sync: replicas.clone(),
             replicas,
@@ -118,10 +129,37 @@ impl Partition {
         self.catch_up(stopped);
     }
 
+    fn elect(&mut self, election: Election, stopped: &BTreeSet<i32>) -> Result<(), ResponseError> {
+        let runs = |replica: &&i32| !stopped.contains(replica);
+        let next = match election {
+            Election::Preferred if self.replicas.first() == Some(&self.leader) => {
+                return Err(ResponseError::ElectionNotNeeded);
+            }
+            Election::Preferred => self
+                .replicas
+                .first()
+                .filter(|preferred| self.in_sync.contains(preferred))
+                .filter(runs)
+                .ok_or(ResponseError::PreferredLeaderNotAvailable)?,
+            Election::Unclean if self.leader != NO_LEADER => {
+                return Err(ResponseError::ElectionNotNeeded);
+            }
+            Election::Unclean => self
+                .replicas
+                .iter()
+                .find(runs)
+                .ok_or(ResponseError::EligibleLeadersNotAvailable)?,
+        };
+        self.lead(*next);
+        self.catch_up(stopped);
+        Ok(())
+    }
+
     /// Parked fetches wake and learn who leads.
     fn lead(&mut self, node: i32) {
         self.leader = node;
         self.leader_epoch += 1;
+        self.log.begin_epoch(self.leader_epoch);
         self.wake();
     }
 
@@ -164,10 +202,6 @@ impl Topics {
         self.created
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
-        self.by_name.values_mut()
-    }
-
     /// A log, with the configuration that is in force for it.
     pub(crate) fn log_by_id(
         &mut self,
@@ -185,6 +219,11 @@ impl Topics {
         self.by_name
             .iter()
             .map(|(name, topic)| (name.as_str(), topic))
+    }
+
+    /// In the order of their names.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.by_name.values_mut()
     }
 
     pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
@@ -290,6 +329,17 @@ impl Topics {
         partition
     }
 
+    /// Gives a topic further partitions with these replicas.
+    pub(crate) fn add_partitions(&mut self, name: &str, replicas: Vec<Vec<i32>>) {
+        let partitions: Vec<Partition> = replicas
+            .into_iter()
+            .map(|replicas| self.new_partition(replicas))
+            .collect();
+        if let Some(topic) = self.by_name.get_mut(name) {
+            topic.partitions.extend(partitions);
+        }
+    }
+
     /// Creates a topic with the default number of partitions and one replica each.
     pub(crate) fn create_default(
         &mut self,
@@ -333,6 +383,25 @@ impl Topics {
         };
         partition.move_leader(node, &self.stopped_nodes);
         true
+    }
+
+    /// Finds the partition another leader.
+    ///
+    /// # Errors
+    /// ELECTION_NOT_NEEDED, or PREFERRED_LEADER_NOT_AVAILABLE or ELIGIBLE_LEADERS_NOT_AVAILABLE if the nodes that could
+    /// lead are stopped.
+    pub(crate) fn elect(
+        &mut self,
+        topic: &str,
+        index: i32,
+        election: Election,
+    ) -> Result<(), ResponseError> {
+        self.by_name
+            .get_mut(topic)
+            .zip(usize::try_from(index).ok())
+            .and_then(|(topic, index)| topic.partitions.get_mut(index))
+            .ok_or(ResponseError::UnknownTopicOrPartition)?
+            .elect(election, &self.stopped_nodes)
     }
 
     fn partitions_mut(

@@ -125,10 +125,11 @@ fn heartbeat(
     request: &ConsumerGroupHeartbeatRequest,
     assignor: Option<Assignor>,
 ) -> Result<ConsumerGroupHeartbeatResponse, Rejected> {
+    let config = state.configs.group(&request.group_id);
     let timing = Timing {
-        heartbeat_interval: state.settings.consumer_heartbeat_interval,
-        session_timeout: state.settings.consumer_session_timeout,
-        assignment_interval: state.settings.consumer_assignment_interval,
+        heartbeat_interval: config.heartbeat_interval,
+        session_timeout: config.session_timeout,
+        assignment_interval: config.assignment_interval,
     };
     let heartbeat = read(cx, request, assignor);
     let answer = state.groups.consumer_heartbeat(

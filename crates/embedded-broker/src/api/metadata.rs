@@ -20,12 +20,12 @@ use crate::state::State;
 use crate::topic::{NO_LEADER, Partition, Topic};
 
 /// `authorized_operations` when nobody asked for them.
-const NOT_ASKED: i32 = i32::MIN;
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// Read, write, create, delete, alter, describe, describe configs, alter configs: a bit each, by the operation's code
 /// (`org.apache.kafka.common.acl.AclOperation`). Without an authorizer everybody may do everything.
 const ALL_TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Create, cluster action, describe configs, alter configs, idempotent write, alter, describe.
-const ALL_CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const ALL_CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 pub(super) struct Metadata;
 
@@ -90,7 +90,7 @@ fn brokers(state: &State) -> Vec<MetadataResponseBroker> {
 }
 
 /// With KRaft any running node answers for the controller: the first one here. -1 if there is none.
-fn controller(state: &State) -> i32 {
+pub(super) fn controller(state: &State) -> i32 {
     state.cluster.running().next().map_or(-1, |node| node.id)
 }
 

@@ -5,31 +5,47 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
+mod config_resource;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
+mod create_acls;
+mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
+mod placement;
 mod produce;
+mod record_checks;
 #[cfg(test)]
 mod registry;
 mod sync_group;
@@ -199,17 +215,30 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<delete_topics::DeleteTopics>(),
     Registration::of::<delete_records::DeleteRecords>(),
     Registration::of::<init_producer_id::InitProducerId>(),
+    Registration::of::<offset_for_leader_epoch::OffsetForLeaderEpoch>(),
     Registration::of::<add_partitions_to_txn::AddPartitionsToTxn>(),
     Registration::of::<add_offsets_to_txn::AddOffsetsToTxn>(),
     Registration::of::<end_txn::EndTxn>(),
     Registration::of::<txn_offset_commit::TxnOffsetCommit>(),
+    Registration::of::<describe_acls::DescribeAcls>(),
+    Registration::of::<create_acls::CreateAcls>(),
+    Registration::of::<delete_acls::DeleteAcls>(),
+    Registration::of::<describe_configs::DescribeConfigs>(),
+    Registration::of::<alter_configs::AlterConfigs>(),
+    Registration::of::<describe_log_dirs::DescribeLogDirs>(),
+    Registration::of::<create_partitions::CreatePartitions>(),
     Registration::of::<delete_groups::DeleteGroups>(),
+    Registration::of::<elect_leaders::ElectLeaders>(),
+    Registration::of::<incremental_alter_configs::IncrementalAlterConfigs>(),
+    Registration::of::<list_partition_reassignments::ListPartitionReassignments>(),
     Registration::of::<offset_delete::OffsetDelete>(),
+    Registration::of::<describe_cluster::DescribeCluster>(),
     Registration::of::<describe_producers::DescribeProducers>(),
     Registration::of::<describe_transactions::DescribeTransactions>(),
     Registration::of::<list_transactions::ListTransactions>(),
     Registration::of::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
     Registration::of::<consumer_group_describe::ConsumerGroupDescribe>(),
+    Registration::of::<list_config_resources::ListConfigResources>(),
 ];
 
 /// The registration of the API with this key.

@@ -4,7 +4,8 @@
 //! locked; under the lock a batch is copied to the end of its log, whole, as the bytes it arrived in.
 //!
 //! - `acks` 0 has no answer: an error closes the connection, which is all that the client can notice.
-//! - `acks` 1 and -1 (all) are the same here: every replica is this process.
+//! - `acks` 1 and -1 (all) are the same while enough replicas are in sync: every replica is this process. With fewer than
+//!   `min.insync.replicas` because nodes are stopped, -1 is refused.
 //! - A batch that an idempotent producer sends again is answered with the offset that it got the first time.
 //! - A transactional batch is taken only in a partition that its coordinator has in the open transaction.
 
@@ -20,18 +21,17 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Api, Context, Outcome};
-use crate::clock::Now;
-use crate::config::topic::TopicConfig;
-use crate::log::{BatchHeader, Codec, Records};
+use super::{Api, Context, Outcome, record_checks};
+use crate::log::{BatchHeader, Codec};
 use crate::net::wire::FromWire;
 use crate::state::State;
 use crate::transaction::{self, Participant, ProducerIdAndEpoch, Transactions};
 
 /// Clients that speak an older version cannot read zstd (KIP-110).
 const FIRST_VERSION_WITH_ZSTD: i16 = 7;
-/// `message.timestamp.before.max.ms` of a topic that takes any time in the past.
-const ANY_PAST: i64 = i64::MAX;
+
+/// `acks` of a producer that waits for all replicas in sync.
+const ALL: i16 = -1;
 
 /// From this version on clients know TRANSACTION_ABORTABLE.
 const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
@@ -54,21 +54,38 @@ struct CheckedBatch {
 
 /// Why a batch was not appended.
 #[derive(Clone)]
-struct Failure {
+pub(super) struct Failure {
     error: ResponseError,
     /// For a person.
     reason: String,
     /// The records at fault, by their index in the batch, each with its own reason.
     records: Vec<(i32, String)>,
+    /// Where the log starts, or -1 if nobody looked.
+    log_start: i64,
 }
 
 impl Failure {
-    fn new(error: ResponseError, reason: impl Into<String>) -> Self {
+    pub(super) fn new(error: ResponseError, reason: impl Into<String>) -> Self {
+        Self::of_records(error, reason, Vec::new())
+    }
+
+    /// A failure for which these records are to blame.
+    pub(super) fn of_records(
+        error: ResponseError,
+        reason: impl Into<String>,
+        records: Vec<(i32, String)>,
+    ) -> Self {
         Self {
             error,
             reason: reason.into(),
-            records: Vec::new(),
+            records,
+            log_start: -1,
         }
+    }
+
+    /// The same, in the log that starts there.
+    fn in_log(self, log_start: i64) -> Self {
+        Self { log_start, ..self }
     }
 }
 
@@ -197,6 +214,12 @@ fn append(
         state
             .topics
             .led_by_with_config(cx.node_id, topic, batch.partition)?;
+    // A topic with fewer replicas than the minimum is content with all of them (KIP-966).
+    let enough = config.min_insync_replicas.min(partition.replicas.len());
+    if request.acks == ALL && partition.in_sync.len() < enough {
+        let reason = "Messages are rejected since there are fewer in-sync replicas than required.";
+        return Err(Failure::new(ResponseError::NotEnoughReplicas, reason));
+    }
     let (size, limit) = (batch.bytes.len(), config.max_message_bytes);
     if size > limit {
         let reason = format!(
@@ -205,7 +228,15 @@ fn append(
         return Err(Failure::new(ResponseError::MessageTooLarge, reason));
     }
     let header = batch.checked.as_ref().map_err(Failure::clone)?;
-    check_records(header, batch, topic, config, cx.now)?;
+    let log_start = partition.log.start_offset();
+    record_checks::check(
+        header,
+        &batch.bytes,
+        (topic, batch.partition),
+        config,
+        cx.now,
+    )
+    .map_err(|failure| failure.in_log(log_start))?;
     // A partition in which the transaction is open needs no further look: its coordinator has it.
     if header.is_transactional() && !partition.log.has_open_transaction(header)? {
         let partition = Participant::Partition(topic.to_owned(), batch.partition);
@@ -244,76 +275,6 @@ fn verify(
         })
 }
 
-/// The checks that need the topic's configuration. Only where it asks for one of them are the records looked at: a
-/// compacted topic needs keys, and times may lie in bounds.
-fn check_records(
-    header: &BatchHeader,
-    batch: &CheckedBatch,
-    topic: &str,
-    config: &TopicConfig,
-    now: Now,
-) -> Result<(), Failure> {
-    let latest = now
-        .unix_ms
-        .saturating_add(config.message_timestamp_after_max_ms);
-    let earliest = now
-        .unix_ms
-        .saturating_sub(config.message_timestamp_before_max_ms);
-    let bounded_past = config.message_timestamp_before_max_ms != ANY_PAST;
-    let times = !config.log_append_time && (bounded_past || header.max_timestamp > latest);
-    if !config.compact && !times {
-        return Ok(());
-    }
-    let unreadable = || {
-        Failure::new(
-            ResponseError::UnknownServerError,
-            "the records cannot be read",
-        )
-    };
-    let records = Records::of(&batch.bytes).ok_or_else(unreadable)?;
-    let mut without_key = Vec::new();
-    let mut out_of_bounds = Vec::new();
-    for (index, record) in (0..).zip(records.all().ok_or_else(unreadable)?) {
-        if config.compact && record.key.is_none() {
-            without_key.push((
-                index,
-                format!(
-                    "Compacted topic cannot accept message without key in topic partition {topic}-{}",
-                    batch.partition
-                ),
-            ));
-        }
-        let time = records.timestamp(&record);
-        if times && !(earliest..=latest).contains(&time) {
-            out_of_bounds.push((
-                index,
-                format!(
-                    "Timestamp {time} of message with offset {index} is out of range. The timestamp should be within \
-                     [{earliest}, {latest}]"
-                ),
-            ));
-        }
-    }
-    if !out_of_bounds.is_empty() {
-        return Err(Failure {
-            error: ResponseError::InvalidTimestamp,
-            reason: "One or more records have been rejected due to invalid timestamp".to_owned(),
-            records: out_of_bounds,
-        });
-    }
-    if !without_key.is_empty() {
-        return Err(Failure {
-            error: ResponseError::InvalidRecord,
-            reason: format!(
-                "One or more records have been rejected due to {} record errors",
-                without_key.len()
-            ),
-            records: without_key,
-        });
-    }
-    Ok(())
-}
-
 fn failed(partition: i32, failure: Failure) -> PartitionProduceResponse {
     let records = failure.records.into_iter().map(|(index, reason)| {
         BatchIndexAndErrorMessage::default()
@@ -324,7 +285,7 @@ fn failed(partition: i32, failure: Failure) -> PartitionProduceResponse {
         .with_index(partition)
         .with_error_code(failure.error.code())
         .with_base_offset(-1)
-        .with_log_start_offset(-1)
+        .with_log_start_offset(failure.log_start)
         .with_record_errors(records.collect())
         .with_error_message(Some(StrBytes::from_string(failure.reason)))
 }

@@ -8,10 +8,11 @@ use super::definition::Check::{
     Any, AtLeast, Between, BetweenOr, Fraction, ListOf, OneOf, Throttled,
 };
 use super::definition::{
-    Definition, Invalid, Kind, boolean, double, elements, int, list, long, string, unset,
+    Definition, Invalid, Kind, MAX, boolean, double, elements, int, list, long, string, unset,
 };
 
 /// Every configuration that a topic has in Apache Kafka 4.3, by name.
+#[rustfmt::skip] // A table, to be read by its rows.
 pub(crate) static TOPIC: &[Definition] = &[
     list("cleanup.policy", "delete", ListOf(CLEANUP_POLICIES)),
     int("compression.gzip.level", "-1", BetweenOr(1, 9, -1)),
@@ -49,9 +50,6 @@ pub(crate) static TOPIC: &[Definition] = &[
     boolean("unclean.leader.election.enable", "false", Any),
 ];
 
-/// The largest `LONG`: in effect no limit.
-const MAX: &str = "9223372036854775807";
-
 pub(super) const CLEANUP_POLICIES: &[&str] = &["compact", "delete"];
 pub(super) const COMPRESSION_TYPES: &[&str] =
     &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
@@ -60,22 +58,35 @@ pub(super) const TIME_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 /// Not described to anyone, but taken: Apache Kafka's own tests make segments smaller with it than `segment.bytes` allows.
 const INTERNAL_SEGMENT_BYTES: &str = "internal.segment.bytes";
 
+/// Whether it is kept from descriptions.
+pub(super) fn is_internal(name: &str) -> bool {
+    name == INTERNAL_SEGMENT_BYTES
+}
+
+const NO_REMOTE_STORAGE: &str = "Tiered Storage functionality is disabled in the broker. \
+                                 Topic cannot be configured with remote log storage.";
+
 /// The definition of the configuration with this name.
 pub(crate) fn find(name: &str) -> Option<&'static Definition> {
     TOPIC.iter().find(|definition| definition.name == name)
 }
 
-/// Whether names and values may be set on a topic.
+/// The values that `given` stands for, if they may be set on a topic.
 ///
 /// # Errors
 /// With Apache Kafka's message for the first that may not.
-pub(crate) fn check(overrides: &Overrides) -> Result<(), Invalid> {
-    for (name, value) in overrides {
-        find(name)
-            .ok_or_else(|| Invalid(format!("Unknown topic config name: {name}")))?
-            .validate(value)?;
-    }
-    Ok(())
+pub(super) fn parse(given: &Overrides) -> Result<Overrides, Invalid> {
+    given
+        .iter()
+        .map(|(name, value)| {
+            let unknown = || Invalid(format!("Unknown topic config name: {name}"));
+            let value = find(name).ok_or_else(unknown)?.parse(value)?;
+            if name == "remote.storage.enable" && value == "true" {
+                return Err(Invalid(NO_REMOTE_STORAGE.to_owned()));
+            }
+            Ok((name.clone(), value))
+        })
+        .collect()
 }
 
 /// A broker configuration that holds for topics that do not set their own.
@@ -101,49 +112,61 @@ impl BrokerSynonym {
     }
 }
 
+const fn same(name: &'static str) -> BrokerSynonym {
+    BrokerSynonym { name, unit: 1 }
+}
+
+const fn minutes(name: &'static str) -> BrokerSynonym {
+    BrokerSynonym { name, unit: 60_000 }
+}
+
+const fn hours(name: &'static str) -> BrokerSynonym {
+    BrokerSynonym {
+        name,
+        unit: 3_600_000,
+    }
+}
+
 /// The broker configurations behind a topic's, the strongest first
 /// (`org.apache.kafka.server.config.ServerTopicConfigSynonyms`).
+#[rustfmt::skip] // A table, to be read by its rows.
+static BROKER_SYNONYMS: &[(&str, &[BrokerSynonym])] = &[
+    ("cleanup.policy", &[same("log.cleanup.policy")]),
+    ("compression.gzip.level", &[same("compression.gzip.level")]),
+    ("compression.lz4.level", &[same("compression.lz4.level")]),
+    ("compression.type", &[same("compression.type")]),
+    ("compression.zstd.level", &[same("compression.zstd.level")]),
+    ("delete.retention.ms", &[same("log.cleaner.delete.retention.ms")]),
+    ("file.delete.delay.ms", &[same("log.segment.delete.delay.ms")]),
+    ("flush.messages", &[same("log.flush.interval.messages")]),
+    ("flush.ms", &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
+    ("index.interval.bytes", &[same("log.index.interval.bytes")]),
+    ("local.retention.bytes", &[same("log.local.retention.bytes")]),
+    ("local.retention.ms", &[same("log.local.retention.ms")]),
+    ("max.compaction.lag.ms", &[same("log.cleaner.max.compaction.lag.ms")]),
+    ("max.message.bytes", &[same("message.max.bytes")]),
+    ("message.timestamp.after.max.ms", &[same("log.message.timestamp.after.max.ms")]),
+    ("message.timestamp.before.max.ms", &[same("log.message.timestamp.before.max.ms")]),
+    ("message.timestamp.type", &[same("log.message.timestamp.type")]),
+    ("min.cleanable.dirty.ratio", &[same("log.cleaner.min.cleanable.ratio")]),
+    ("min.compaction.lag.ms", &[same("log.cleaner.min.compaction.lag.ms")]),
+    ("min.insync.replicas", &[same("min.insync.replicas")]),
+    ("preallocate", &[same("log.preallocate")]),
+    ("retention.bytes", &[same("log.retention.bytes")]),
+    ("retention.ms", &[same("log.retention.ms"), minutes("log.retention.minutes"), hours("log.retention.hours")]),
+    ("segment.bytes", &[same("log.segment.bytes")]),
+    ("segment.index.bytes", &[same("log.index.size.max.bytes")]),
+    ("segment.jitter.ms", &[same("log.roll.jitter.ms"), hours("log.roll.jitter.hours")]),
+    ("segment.ms", &[same("log.roll.ms"), hours("log.roll.hours")]),
+    ("unclean.leader.election.enable", &[same("unclean.leader.election.enable")]),
+];
+
+/// The broker configurations behind the topic's of this name, the strongest first.
 pub(crate) fn broker_synonyms(topic_config: &str) -> &'static [BrokerSynonym] {
-    const MINUTE: i64 = 60 * 1_000;
-    const HOUR: i64 = 60 * MINUTE;
-    macro_rules! synonyms {
-        ($($name:literal $(x $unit:expr)?),+) => {
-            &[$(BrokerSynonym { name: $name, unit: 1 $(* $unit)? }),+]
-        };
-    }
-    match topic_config {
-        "cleanup.policy" => synonyms!["log.cleanup.policy"],
-        "compression.gzip.level" => synonyms!["compression.gzip.level"],
-        "compression.lz4.level" => synonyms!["compression.lz4.level"],
-        "compression.type" => synonyms!["compression.type"],
-        "compression.zstd.level" => synonyms!["compression.zstd.level"],
-        "delete.retention.ms" => synonyms!["log.cleaner.delete.retention.ms"],
-        "file.delete.delay.ms" => synonyms!["log.segment.delete.delay.ms"],
-        "flush.messages" => synonyms!["log.flush.interval.messages"],
-        "flush.ms" => synonyms!["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
-        "index.interval.bytes" => synonyms!["log.index.interval.bytes"],
-        "local.retention.bytes" => synonyms!["log.local.retention.bytes"],
-        "local.retention.ms" => synonyms!["log.local.retention.ms"],
-        "max.compaction.lag.ms" => synonyms!["log.cleaner.max.compaction.lag.ms"],
-        "max.message.bytes" => synonyms!["message.max.bytes"],
-        "message.timestamp.after.max.ms" => synonyms!["log.message.timestamp.after.max.ms"],
-        "message.timestamp.before.max.ms" => synonyms!["log.message.timestamp.before.max.ms"],
-        "message.timestamp.type" => synonyms!["log.message.timestamp.type"],
-        "min.cleanable.dirty.ratio" => synonyms!["log.cleaner.min.cleanable.ratio"],
-        "min.compaction.lag.ms" => synonyms!["log.cleaner.min.compaction.lag.ms"],
-        "min.insync.replicas" => synonyms!["min.insync.replicas"],
-        "preallocate" => synonyms!["log.preallocate"],
-        "retention.bytes" => synonyms!["log.retention.bytes"],
-        "retention.ms" => {
-            synonyms!["log.retention.ms", "log.retention.minutes" x MINUTE, "log.retention.hours" x HOUR]
-        }
-        "segment.bytes" => synonyms!["log.segment.bytes"],
-        "segment.index.bytes" => synonyms!["log.index.size.max.bytes"],
-        "segment.jitter.ms" => synonyms!["log.roll.jitter.ms", "log.roll.jitter.hours" x HOUR],
-        "segment.ms" => synonyms!["log.roll.ms", "log.roll.hours" x HOUR],
-        "unclean.leader.election.enable" => synonyms!["unclean.leader.election.enable"],
-        _ => &[],
-    }
+    BROKER_SYNONYMS
+        .iter()
+        .find(|(name, _)| *name == topic_config)
+        .map_or(&[], |(_, synonyms)| synonyms)
 }
 
 /// What a topic's configuration is: what was set on it, and what follows from that and from the brokers' values.
@@ -264,6 +287,20 @@ impl TopicConfig {
             segment_ms: long("segment.ms")?,
         })
     }
+
+    /// Whether the values agree with each other.
+    ///
+    /// # Errors
+    /// With Apache Kafka's message where they do not.
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        let (min, max) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        if min > max {
+            return Err(Invalid(format!(
+                "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+            )));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +316,7 @@ mod tests {
     }
 
     fn in_force(topic: &[(&str, &str)], broker: &[(&str, &str)]) -> TopicConfig {
-        let configs = Configs::new(overrides(broker));
+        let configs = Configs::new(overrides(broker), BTreeMap::new());
         configs
             .topic(overrides(topic))
             .expect("the values are legal")
@@ -292,7 +329,7 @@ mod tests {
         assert!(TOPIC.is_sorted_by_key(|definition| definition.name));
         for definition in TOPIC {
             if let Some(default) = definition.default {
-                assert_eq!(definition.validate(default), Ok(()), "{}", definition.name);
+                assert_eq!(definition.parse(default).as_deref(), Ok(default));
             }
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod chunk;
 mod cleaner;
 mod codec;
+mod epochs;
 #[cfg(test)]
 mod model;
 mod partition;
@@ -21,6 +22,7 @@ mod upkeep;
 pub(crate) use aborted::AbortedTransaction;
 pub(crate) use batch::{BatchHeader, Codec};
 pub(crate) use cleaner::{Cleaned, Cleaning, Dirt};
+pub(crate) use epochs::EpochEnd;
 pub(crate) use partition::PartitionLog;
 pub(crate) use producer::ActiveProducer;
 pub(crate) use records::Records;

@@ -8,6 +8,7 @@ use tracing::error;
 
 use super::batch::{self, BatchHeader};
 use super::chunk::{BatchEntry, Chunk, Placed};
+use super::epochs::{EpochEnd, LeaderEpochs};
 use super::producer::{Producers, Sequence};
 use super::records::Records;
 use super::segment::Segment;
@@ -29,6 +30,7 @@ pub(crate) struct PartitionLog {
     pub(super) end_offset: i64,
     /// Up to where the log was compacted: what lies before has no two records with one key.
     pub(super) clean_offset: i64,
+    epochs: LeaderEpochs,
     pub(super) producers: Producers,
     pub(super) transactions: Transactions,
     /// Bytes of all batches.
@@ -65,6 +67,7 @@ impl PartitionLog {
             start_offset: 0,
             end_offset: 0,
             clean_offset: 0,
+            epochs: LeaderEpochs::default(),
             producers: Producers::default(),
             transactions: Transactions::default(),
             bytes: 0,
@@ -83,6 +86,16 @@ impl PartitionLog {
     /// Bytes of all batches that are kept.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// A leader begins to write under `epoch`.
+    pub(crate) fn begin_epoch(&mut self, epoch: i32) {
+        self.epochs.begin(epoch, self.end_offset);
+    }
+
+    /// Where the records end that were written under `epoch`. None if the log does not know the epoch.
+    pub(crate) fn end_of_epoch(&self, epoch: i32) -> Option<EpochEnd> {
+        self.epochs.end(epoch, self.start_offset, self.end_offset)
     }
 
     /// Appends a batch that [`BatchHeader::check`] accepted. A batch that its idempotent producer sends again is not

@@ -10,6 +10,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
+mod cluster;
+mod configs;
 mod consumer_groups;
 mod coordinators;
 mod delete_records;

@@ -2,6 +2,7 @@
 
 pub(crate) mod broker;
 pub(crate) mod clients;
+pub(crate) mod configs;
 pub(crate) mod consumer_group;
 pub(crate) mod group;
 pub(crate) mod raw;

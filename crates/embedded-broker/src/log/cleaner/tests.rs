@@ -221,7 +221,7 @@ fn small_segments_become_one() {
     assert_eq!(log.left().len(), 7);
     assert_eq!(
         log.log.bytes(),
-        log.log.segments().map(Segment::bytes).sum()
+        log.log.segments().map(Segment::bytes).sum::<usize>()
     );
 }
 
