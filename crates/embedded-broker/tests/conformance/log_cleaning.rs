@@ -408,9 +408,11 @@ async fn compacted_logs_may_have_a_retention() {
     log.keys(&["old"]).await;
     log.time = now() - 60 * SECOND;
     log.keys(&["a", "a"]).await;
+    // Compaction may put closed segments together, and the youngest record of a segment keeps all of it: the old one must
+    // go while the next segment is still written to.
+    log.starts_at(1).await;
     log.keys(&["b"]).await;
     log.settles_at(&[(2, "a"), (3, "b")]).await;
-    assert_eq!(log.start().await, 1);
 }
 
 /// Batches stay compressed as they were, and librdkafka reads what is left of them.
