@@ -15,12 +15,14 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, MetadataRequest};
 
 use support::broker::unique;
+use support::consumer_group::{Consumer, Partitions, describe};
 use support::group::{JOIN, LONG_MS, Member};
 use support::raw::{RawClient, request_frame};
 use support::records::{Batch, altered, decode, values};
 use support::topic::{
     FETCH_BY_NAME, Topic, append, creatable, fetch_partition, fetch_request, fetched, only, produce,
 };
+use support::wait::{DEADLINE, eventually};
 
 /// Where a batch's records begin.
 const RECORDS: usize = 61;
@@ -58,6 +60,22 @@ async fn stranger(broker: &Broker, group: &str) -> Member {
         session_timeout_ms: LONG_MS,
         rebalance_timeout_ms: LONG_MS,
         protocols: vec![("plan", "metadata")],
+    }
+}
+
+/// Someone of the new group protocol who wants these topics and has not joined yet.
+async fn newcomer(broker: &Broker, group: &str, topics: &[&str]) -> Consumer {
+    Consumer {
+        client: RawClient::connect_to(&broker.bootstrap_servers()).await,
+        group: group.to_owned(),
+        id: unique("member").into(),
+        instance: None,
+        epoch: 0,
+        assigned: Partitions::new(),
+        names: Some(topics.iter().map(|topic| (*topic).to_owned()).collect()),
+        pattern: None,
+        assignor: None,
+        rebalance_timeout_ms: LONG_MS,
     }
 }
 
@@ -194,6 +212,107 @@ async fn a_large_number_of_a_tagged_field_is_refused() {
         .insert(4711, Bytes::from_static(b"tag"));
     client.write_bytes(&request_frame(12, 1, &request)).await;
     client.is_closed().await;
+}
+
+/// "Members of consumer groups (KIP-848) report every 200 ms and are waited for 10 s."
+#[tokio::test]
+async fn members_report_often() {
+    let (broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let mut member = newcomer(&broker, &unique("often"), &[&topic.name]).await;
+    let answer = member.send(member.joining()).await;
+    assert_eq!(answer.heartbeat_interval_ms, 200);
+    member.leave(-1).await;
+    let mut silent = newcomer(&broker, &member.group, &[&topic.name]).await;
+    silent.join().await;
+    let silence = Instant::now();
+    eventually(DEADLINE, "the silent member to be expelled", async || {
+        let described = describe(&mut client, &silent.group).await;
+        (described.group_state.as_str() == "Empty").then_some(())
+    })
+    .await;
+    let waited = silence.elapsed();
+    assert!(waited > Duration::from_secs(9), "{waited:?}");
+}
+
+/// "Every change of a consumer group is answered by a new assignment at once."
+#[tokio::test]
+async fn assignments_follow_at_once() {
+    let (broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let group = unique("at-once");
+    for count in 1..=5 {
+        let mut member = newcomer(&broker, &group, &[&topic.name]).await;
+        member.join().await;
+        let described = describe(&mut client, &group).await;
+        assert_eq!(described.assignment_epoch, described.group_epoch, "{count}");
+    }
+}
+
+/// "A new topic is matched with subscribed regular expressions at once."
+#[tokio::test]
+async fn new_topics_are_matched_at_once() {
+    let (broker, mut client) = start().await;
+    let mut member = newcomer(&broker, &unique("pattern"), &[]).await;
+    member.names = None;
+    member.pattern = Some("topic-.*".to_owned());
+    member.join().await;
+    member.beat().await;
+    for count in 1..=3 {
+        create_topic(&mut client).await;
+        // One heartbeat finds it, the next brings its partitions.
+        member.obey().await;
+        member.obey().await;
+        assert_eq!(member.assigned.len(), count);
+    }
+}
+
+/// "A subscribed regular expression has at most 64 KiB, and 256 KiB when compiled."
+#[tokio::test]
+async fn regular_expressions_are_limited() {
+    let (broker, _client) = start().await;
+    let mut member = newcomer(&broker, &unique("large"), &[]).await;
+    let long = |length: usize| "a|".repeat(length / 2);
+    for (pattern, error) in [
+        (long(64 * 1024), None),
+        (
+            long(64 * 1024 + 2),
+            Some(ResponseError::InvalidRegularExpression),
+        ),
+        (
+            "((a{100}){100}){100}".to_owned(),
+            Some(ResponseError::InvalidRegularExpression),
+        ),
+    ] {
+        member.pattern = Some(pattern);
+        let answer = member.send(member.joining()).await;
+        assert_eq!(answer.error_code.err(), error);
+    }
+}
+
+/// "A group with members stays classic, or a consumer group."
+#[tokio::test]
+async fn groups_with_members_are_not_converted() {
+    let (broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let mut classic = stranger(&broker, &unique("classic")).await;
+    classic.introduce().await;
+    let request = classic.join_request().with_protocol_type("consumer".into());
+    let joined = classic.client.send(JOIN, request).await;
+    assert_eq!(joined.error_code.err(), None);
+    let mut member = newcomer(&broker, &classic.group, &[&topic.name]).await;
+    let refused = member.refused(member.joining()).await;
+    assert_eq!(refused, ResponseError::GroupIdNotFound);
+
+    let mut member = newcomer(&broker, &unique("consumer"), &[&topic.name]).await;
+    member.join().await;
+    let mut classic = stranger(&broker, &member.group).await;
+    let request = classic.join_request().with_protocol_type("consumer".into());
+    let refused = classic.client.send(JOIN, request).await;
+    assert_eq!(
+        refused.error_code.err(),
+        Some(ResponseError::InconsistentGroupProtocol)
+    );
 }
 
 /// Each line that a test quotes is in the README's list, and each line of the list is quoted by a test.

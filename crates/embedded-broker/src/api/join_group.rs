@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{Api, Context, Outcome};
 use crate::clock::millis;
-use crate::group::{self, JoinAnswer, JoinRequest, Joined, MemberProtocol};
+use crate::group::{self, JoinAnswer, JoinRequest, Joined, Kind, MemberProtocol};
 use crate::state::State;
 
 /// Before this version there is no rebalance timeout: the session timeout is it.
@@ -74,10 +74,15 @@ fn check(state: &mut State, cx: &Context, request: &JoinGroupRequest) -> Result<
     }
     if request.member_id.is_empty() {
         state.groups.create_classic(&request.group_id);
-    } else if state.groups.get(&request.group_id).is_none() {
-        return Err(ResponseError::UnknownMemberId);
+        return Ok(());
     }
-    Ok(())
+    match state.groups.get(&request.group_id).map(|group| &group.kind) {
+        None => Err(ResponseError::UnknownMemberId),
+        Some(Kind::Consumer(consumer)) if consumer.is_empty() => {
+            Err(ResponseError::UnknownMemberId)
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn join_request(cx: &Context, request: &JoinGroupRequest) -> JoinRequest {

@@ -1,5 +1,7 @@
 //! Groups as requests reach them: through the dispatcher, without a socket.
 
+mod consumer_groups;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::error::ResponseError;
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::Rejected;
 use crate::topic::Topics;
@@ -23,26 +23,49 @@ struct Pattern {
     topics: BTreeSet<String>,
 }
 
-/// Compiles what a member subscribes to; a topic's whole name has to match.
+/// Longer expressions are refused: they would keep everybody waiting while they are compiled.
+const MAX_LENGTH: usize = 64 * 1024;
+
+/// What an expression may come to in memory, which is also a bound for the time that matching takes.
+const MAX_COMPILED: usize = 256 * 1024;
+
+/// Compiles what a member subscribes to; a topic's whole name has to match. The syntax is close to that of RE2, which Apache
+/// Kafka uses (<https://github.com/google/re2/wiki/Syntax>).
 ///
 /// # Errors
 /// INVALID_REGULAR_EXPRESSION, with what is wrong with it.
 pub(super) fn compile(source: &str) -> Result<Regex, Rejected> {
+    let invalid = |reason: &str| {
+        Rejected::new(
+            ResponseError::InvalidRegularExpression,
+            format!("SubscribedTopicRegex `{source}` is not a valid regular expression: {reason}."),
+        )
+    };
+    if source.len() > MAX_LENGTH {
+        return Err(invalid("it is too long"));
+    }
     // By itself first: `a)(b` must not become valid by what is put around it.
-    Regex::new(source)
-        .and_then(|_| Regex::new(&format!("^(?:{source})$")))
+    build(source)
+        .and_then(|_| build(&format!("^(?:{source})$")))
         .map_err(|error| {
             // The crate draws the expression with a mark under the place; the last line says what is wrong.
             let description = error.to_string();
             let reason = description.lines().last().unwrap_or_default();
             let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            Rejected::new(
-                ResponseError::InvalidRegularExpression,
-                format!(
-                    "SubscribedTopicRegex `{source}` is not a valid regular expression: {reason}."
-                ),
-            )
+            invalid(reason.trim_end_matches('.'))
         })
+}
+
+/// Classes as `\w` are of ASCII, as in RE2 and as the names of topics are; an expression that names Unicode classes gets
+/// them.
+fn build(source: &str) -> Result<Regex, regex::Error> {
+    let with_unicode = |on| {
+        RegexBuilder::new(source)
+            .unicode(on)
+            .size_limit(MAX_COMPILED)
+            .build()
+    };
+    with_unicode(false).or_else(|_| with_unicode(true))
 }
 
 impl Patterns {
@@ -85,7 +108,7 @@ impl Patterns {
             let matching: BTreeSet<String> = topics
                 .iter()
                 .map(|(name, _)| name)
-                .filter(|name| pattern.regex.is_match(name))
+                .filter(|name| pattern.regex.is_match(name.as_bytes()))
                 .map(str::to_owned)
                 .collect();
             changed |= matching != pattern.topics;

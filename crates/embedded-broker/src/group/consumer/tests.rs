@@ -466,6 +466,36 @@ fn a_pattern_that_cannot_be_compiled_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_pattern_that_would_take_too_long_is_refused() {
+    let mut fixture = Fixture::new(&[("orders", 2)]);
+    let long = "orders|".repeat(10_000);
+    for pattern in ["((a{100}){100}){100}", &long] {
+        let error = fixture.error(&join_pattern("a", pattern));
+        assert_eq!(error, ResponseError::InvalidRegularExpression);
+    }
+}
+
+#[test]
+fn patterns_mean_what_they_mean_in_re2() {
+    let patterns = [
+        r"[\w.-]{1,200}",
+        r"\p{L}+",
+        "(?i)ORDERS",
+        r"[^\d]+",
+        "or.*s",
+        "^orders$",
+        "orders|payments",
+    ];
+    for pattern in patterns {
+        let mut fixture = Fixture::new(&[("orders", 2)]);
+        fixture.ok(&join_pattern("a", pattern));
+        let orders = fixture.of("orders", 0..2);
+        let told = fixture.ok(&keep_alive("a", 1)).assignment;
+        assert_eq!(told, Some(orders), "{pattern}");
+    }
+}
+
+#[test]
 fn a_member_that_drops_its_pattern_drops_its_topics() {
     let mut fixture = Fixture::new(&[("orders", 2)]);
     fixture.ok(&join_pattern("a", "orders"));

@@ -3,36 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use tokio::time::timeout;
 
 use crate::support::broker::unique;
-use crate::support::clients::{assigned, config, take, until_assigned};
+use crate::support::clients::{assigned, modern_consumer, take, until_assigned};
 use crate::support::consumer_group::{describe, topic};
 use crate::support::raw::RawClient;
 use crate::support::records::Batch;
 use crate::support::topic::{Topic, append};
 use crate::support::wait::{DEADLINE, eventually};
-
-/// A member of `group` that reads from the beginning and commits when told to. How often it reports is the broker's choice.
-async fn member(group: &str, topics: &[&str], settings: &[(&str, &str)]) -> StreamConsumer {
-    let mut config = config(&[
-        ("group.id", group),
-        ("group.protocol", "consumer"),
-        ("auto.offset.reset", "earliest"),
-        ("enable.auto.commit", "false"),
-        // How long a fetch at the end of a partition holds back what comes behind it.
-        ("fetch.wait.max.ms", "50"),
-        ("fetch.queue.backoff.ms", "1"),
-    ])
-    .await;
-    for (key, value) in settings {
-        config.set(*key, *value);
-    }
-    let consumer: StreamConsumer = config.create().expect("create a consumer");
-    consumer.subscribe(topics).expect("subscribe");
-    consumer
-}
 
 /// Appends a record to each partition.
 async fn append_everywhere(topic: &Topic, partitions: i32, value: &str) {
@@ -47,13 +27,13 @@ async fn append_everywhere(topic: &Topic, partitions: i32, value: &str) {
 async fn members_come_and_go() {
     let topic = topic(4).await;
     let group = unique("group");
-    let first = member(&group, &[&topic.name], &[]).await;
+    let first = modern_consumer(&group, &[&topic.name], &[]).await;
     until_assigned(&[&first], &[4]).await;
-    let second = member(&group, &[&topic.name], &[]).await;
+    let second = modern_consumer(&group, &[&topic.name], &[]).await;
     until_assigned(&[&first, &second], &[2, 2]).await;
     let before = [assigned(&first), assigned(&second)];
 
-    let third = member(&group, &[&topic.name], &[]).await;
+    let third = modern_consumer(&group, &[&topic.name], &[]).await;
     eventually(DEADLINE, "a share for each", async || {
         for consumer in [&first, &second, &third] {
             // Serves the consumer's rebalances; there is nothing to read.
@@ -82,14 +62,14 @@ async fn a_new_member_resumes_after_the_commit() {
     let topic = topic(2).await;
     let group = unique("group");
     append_everywhere(&topic, 2, "before").await;
-    let first = member(&group, &[&topic.name], &[]).await;
+    let first = modern_consumer(&group, &[&topic.name], &[]).await;
     assert_eq!(take(&first, 2).await, ["before", "before"]);
     first
         .commit_consumer_state(CommitMode::Sync)
         .expect("commit");
     drop(first);
     append_everywhere(&topic, 2, "after").await;
-    let second = member(&group, &[&topic.name], &[]).await;
+    let second = modern_consumer(&group, &[&topic.name], &[]).await;
     assert_eq!(take(&second, 2).await, ["after", "after"]);
 }
 
@@ -99,7 +79,7 @@ async fn a_member_reads_what_it_subscribed_to() {
     let (wanted, other) = (topic(2).await, topic(2).await);
     append_everywhere(&other, 2, "other").await;
     append_everywhere(&wanted, 2, "wanted").await;
-    let consumer = member(&unique("group"), &[&wanted.name], &[]).await;
+    let consumer = modern_consumer(&unique("group"), &[&wanted.name], &[]).await;
     assert_eq!(take(&consumer, 2).await, ["wanted", "wanted"]);
     until_assigned(&[&consumer], &[2]).await;
 }
@@ -110,7 +90,7 @@ async fn a_member_subscribes_by_pattern() {
     let topic = topic(3).await;
     append_everywhere(&topic, 3, "matched").await;
     let group = unique("group");
-    let consumer = member(&group, &[&format!("^{}$", topic.name)], &[]).await;
+    let consumer = modern_consumer(&group, &[&format!("^{}$", topic.name)], &[]).await;
     assert_eq!(take(&consumer, 3).await, ["matched"; 3]);
     let described = describe(&mut RawClient::connect().await, &group).await;
     let pattern = described.members[0].subscribed_topic_regex.as_deref();
@@ -123,13 +103,13 @@ async fn a_static_member_restarts() {
     let topic = topic(4).await;
     let group = unique("group");
     let fixed: &[_] = &[("group.instance.id", "fixed")];
-    let restarting = member(&group, &[&topic.name], fixed).await;
+    let restarting = modern_consumer(&group, &[&topic.name], fixed).await;
     until_assigned(&[&restarting], &[4]).await;
-    let other = member(&group, &[&topic.name], &[]).await;
+    let other = modern_consumer(&group, &[&topic.name], &[]).await;
     until_assigned(&[&restarting, &other], &[2, 2]).await;
     let before = [assigned(&restarting), assigned(&other)];
     drop(restarting);
-    let restarted = member(&group, &[&topic.name], fixed).await;
+    let restarted = modern_consumer(&group, &[&topic.name], fixed).await;
     until_assigned(&[&restarted, &other], &[2, 2]).await;
     assert_eq!([assigned(&restarted), assigned(&other)], before);
     let described = describe(&mut RawClient::connect().await, &group).await;
@@ -142,9 +122,9 @@ async fn a_member_asks_for_an_assignor() {
     let topic = topic(4).await;
     let group = unique("group");
     let range: &[_] = &[("group.remote.assignor", "range")];
-    let first = member(&group, &[&topic.name], range).await;
+    let first = modern_consumer(&group, &[&topic.name], range).await;
     until_assigned(&[&first], &[4]).await;
-    let second = member(&group, &[&topic.name], range).await;
+    let second = modern_consumer(&group, &[&topic.name], range).await;
     until_assigned(&[&first, &second], &[2, 2]).await;
     let shares: BTreeSet<_> = [assigned(&first), assigned(&second)].into();
     assert_eq!(shares, [vec![0, 1], vec![2, 3]].into());

@@ -4,7 +4,7 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{Consumer, describe, topic};
-use crate::support::group::{COMMIT, LONG_MS, Member, commit_request};
+use crate::support::group::{COMMIT, Member, commit_request};
 use crate::support::topic::only;
 
 /// "Group id of the other type => GROUP_ID_NOT_FOUND": a classic group whose members are no consumers stays what it is.
@@ -91,9 +91,12 @@ async fn an_empty_consumer_group_becomes_a_classic_group() {
         None
     );
     consumer.leave(-1).await;
+    let mut known = Member::stranger(&consumer.group).await;
+    known.id = "known".into();
+    let unknown = known.join().await.error_code.err();
+    assert_eq!(unknown, Some(ResponseError::UnknownMemberId));
     let classic = Member::alone(&consumer.group).await;
     assert_eq!(classic.generation, 1);
-    assert_eq!(classic.session_timeout_ms, LONG_MS);
     let described = describe(&mut consumer.client, &consumer.group).await;
     assert_eq!(
         described.error_code.err(),
