@@ -12,7 +12,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use embedded_broker::Broker;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use kafka_protocol::messages::{ApiVersionsRequest, CreateTopicsRequest, MetadataRequest};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
+    CreateTopicsRequest, DescribeTransactionsRequest, EndTxnRequest, InitProducerIdRequest,
+    MetadataRequest, TransactionalId,
+};
+use kafka_protocol::protocol::StrBytes;
 
 use support::broker::unique;
 use support::consumer_group::{Consumer, Partitions, describe};
@@ -20,7 +26,8 @@ use support::group::{JOIN, LONG_MS, Member};
 use support::raw::{RawClient, request_frame};
 use support::records::{Batch, altered, decode, values};
 use support::topic::{
-    FETCH_BY_NAME, Topic, append, creatable, fetch_partition, fetch_request, fetched, only, produce,
+    FETCH_BY_NAME, PRODUCE, Topic, append, creatable, fetch_partition, fetch_request, fetched,
+    only, produce, produce_request,
 };
 use support::wait::{DEADLINE, eventually};
 
@@ -313,6 +320,137 @@ async fn groups_with_members_are_not_converted() {
         refused.error_code.err(),
         Some(ResponseError::InconsistentGroupProtocol)
     );
+/// Initialises a transactional id that nobody else uses: what its further requests say.
+async fn transactional_id(client: &mut RawClient, timeout_ms: i32) -> EndTxnRequest {
+    let id = TransactionalId(unique("transactional").into());
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(id.clone()))
+        .with_transaction_timeout_ms(timeout_ms);
+    let answer = client.send(4, request).await;
+    assert_eq!(answer.error_code.err(), None);
+    EndTxnRequest::default()
+        .with_transactional_id(id)
+        .with_producer_id(answer.producer_id)
+        .with_producer_epoch(answer.producer_epoch)
+        .with_committed(true)
+}
+
+/// Begins a transaction of one record in partition 0.
+async fn begin(client: &mut RawClient, producer: &EndTxnRequest, topic: &Topic) {
+    let partitions = AddPartitionsToTxnTopic::default()
+        .with_name(topic.topic_name())
+        .with_partitions(vec![0]);
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(producer.transactional_id.clone())
+        .with_v3_and_below_producer_id(producer.producer_id)
+        .with_v3_and_below_producer_epoch(producer.producer_epoch)
+        .with_v3_and_below_topics(vec![partitions]);
+    let topics = client.send(3, request).await.results_by_topic_v3_and_below;
+    let added = only(only(topics).results_by_partition).partition_error_code;
+    assert_eq!(added.err(), None);
+    let batch = Batch::of(["value"])
+        .from_producer(producer.producer_id.0, producer.producer_epoch, 0)
+        .transactional();
+    let request = produce_request(topic, 0, batch.encode())
+        .with_transactional_id(Some(producer.transactional_id.clone()));
+    let answer = only(only(client.send(PRODUCE, request).await.responses).partition_responses);
+    assert_eq!(answer.error_code.err(), None);
+}
+
+/// How far readers of committed records get.
+async fn last_stable_offset(client: &mut RawClient, topic: &Topic) -> i64 {
+    let request = fetch_request(topic, vec![fetch_partition(0, 0)]);
+    fetched(client.send(FETCH_BY_NAME, request).await).last_stable_offset
+}
+
+/// "Transactions are those of version 1 of their protocol."
+#[tokio::test]
+async fn version_2_of_transactions_is_not_offered() {
+    let (_broker, mut client) = start().await;
+    let request = ApiVersionsRequest::default()
+        .with_client_software_name("suite".into())
+        .with_client_software_version("1.0".into());
+    let answer = client.send(4, request).await;
+    let is_feature = |name: &str| name == "transaction.version";
+    assert!(
+        !answer
+            .supported_features
+            .iter()
+            .any(|feature| is_feature(&feature.name))
+    );
+    assert!(
+        !answer
+            .finalized_features
+            .iter()
+            .any(|feature| is_feature(&feature.name))
+    );
+    let newest = |key: ApiKey| {
+        let mut apis = answer.api_keys.iter();
+        apis.find(|api| api.api_key == key as i16)
+            .map(|api| api.max_version)
+    };
+    assert_eq!(newest(ApiKey::EndTxn), Some(4));
+    assert_eq!(newest(ApiKey::Produce), Some(11));
+}
+
+/// "A transaction has ended everywhere when EndTxn is answered.": nor has anybody to wait when InitProducerId aborts it.
+#[tokio::test]
+async fn nobody_waits_for_the_end_of_a_transaction() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let producer = transactional_id(&mut client, 60_000).await;
+    begin(&mut client, &producer, &topic).await;
+    assert_eq!(
+        client.send(4, producer.clone()).await.error_code.err(),
+        None
+    );
+    assert_eq!(last_stable_offset(&mut client, &topic).await, 2);
+    assert_eq!(
+        client.send(4, producer.clone()).await.error_code.err(),
+        None
+    );
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(Some(producer.transactional_id.clone()))
+        .with_transaction_timeout_ms(60_000);
+    let next = client.send(4, request.clone()).await;
+    assert_eq!(next.error_code.err(), None);
+    let producer = producer.with_producer_epoch(next.producer_epoch);
+    begin(&mut client, &producer, &topic).await;
+    assert_eq!(client.send(4, request).await.error_code.err(), None);
+    assert_eq!(last_stable_offset(&mut client, &topic).await, 4);
+}
+
+/// "A transaction is aborted as soon as its time is over."
+#[tokio::test]
+async fn a_transaction_is_aborted_in_time() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let producer = transactional_id(&mut client, 100).await;
+    let start = Instant::now();
+    begin(&mut client, &producer, &topic).await;
+    let aborted = eventually(Duration::from_secs(5), "the abort", async || {
+        (last_stable_offset(&mut client, &topic).await == 2).then(|| start.elapsed())
+    })
+    .await;
+    assert!(aborted >= Duration::from_millis(100), "{aborted:?}");
+}
+
+/// "A described transaction does not show the groups whose offsets are in it."
+#[tokio::test]
+async fn groups_in_a_transaction_are_not_shown() {
+    let (_broker, mut client) = start().await;
+    let producer = transactional_id(&mut client, 60_000).await;
+    let request = AddOffsetsToTxnRequest::default()
+        .with_transactional_id(producer.transactional_id.clone())
+        .with_producer_id(producer.producer_id)
+        .with_producer_epoch(producer.producer_epoch)
+        .with_group_id(StrBytes::from(unique("group")).into());
+    assert_eq!(client.send(3, request).await.error_code.err(), None);
+    let request = DescribeTransactionsRequest::default()
+        .with_transactional_ids(vec![producer.transactional_id.clone()]);
+    let described = only(client.send(0, request).await.transaction_states);
+    assert_eq!(described.transaction_state.as_str(), "Ongoing");
+    assert!(described.topics.is_empty());
 }
 
 /// Each line that a test quotes is in the README's list, and each line of the list is quoted by a test.
