@@ -48,6 +48,8 @@ pub(crate) struct Cluster {
     coordinators: [Option<i32>; COORDINATOR_SLOTS],
     /// Keys that were moved away from their slot, and the node that coordinates them now.
     moved: HashMap<String, i32>,
+    /// How often each node was stopped, by its id: what one life of a node has begun, the next does not finish.
+    stops: HashMap<i32, u64>,
 }
 
 impl Cluster {
@@ -58,6 +60,7 @@ impl Cluster {
             id: format!("embedded-{}", &random[..13]),
             coordinators: std::array::from_fn(spread),
             moved: HashMap::new(),
+            stops: HashMap::new(),
             nodes,
         }
     }
@@ -88,6 +91,12 @@ impl Cluster {
         self.running().any(|node| node.id == node_id)
     }
 
+    /// Which life of the node this is, counted by how often it was stopped. None while it is.
+    pub(crate) fn life(&self, node_id: i32) -> Option<u64> {
+        let stops = self.stops.get(&node_id).copied().unwrap_or(0);
+        self.is_running(node_id).then_some(stops)
+    }
+
     /// The node that coordinates the group or transactional id `key`; none while all nodes are stopped.
     pub(crate) fn coordinator(&self, key: &str) -> Option<&Node> {
         let slot = self.coordinators.get(slot_of(key)).copied().flatten();
@@ -108,6 +117,7 @@ impl Cluster {
     /// The node stops: others take over what it coordinated.
     pub(crate) fn stop(&mut self, node_id: i32) {
         self.set_running(node_id, false);
+        *self.stops.entry(node_id).or_default() += 1;
         self.moved.retain(|_, coordinator| *coordinator != node_id);
         let left: Vec<i32> = self.running().map(|node| node.id).collect();
         let orphans = self.coordinators.iter_mut().enumerate();

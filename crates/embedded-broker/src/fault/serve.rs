@@ -31,12 +31,17 @@ pub(crate) async fn serve(
     if verdict.waits.is_empty() {
         return request.meet(verdict.fate).await;
     }
+    let life = request.life();
     // A task of its own: as in a slow Apache Kafka, what has arrived is done even if the client does not wait for it.
     let slow = tokio::spawn(async move {
         for rule in &verdict.waits {
             wait(rule).await;
         }
-        request.meet_after_wait(verdict.fate).await
+        // A process that was killed does nothing more, and the next one knows nothing of it.
+        if life.is_none() || request.life() != life {
+            return Err(Refused::Closed("the node was stopped"));
+        }
+        request.meet(verdict.fate).await
     });
     slow.await
         .unwrap_or(Err(Refused::Closed("the broker is stopping")))
@@ -63,13 +68,9 @@ struct Faulty {
 }
 
 impl Faulty {
-    /// Its connection may be gone, but not its node: a process that was killed does nothing more.
-    async fn meet_after_wait(self, fate: Option<Fate>) -> Result<Option<Bytes>, Refused> {
-        let node_id = self.cx.node_id;
-        if !self.shared.state.lock().cluster.is_running(node_id) {
-            return Err(Refused::Closed("the node was stopped"));
-        }
-        self.meet(fate).await
+    /// Which life of its node this is.
+    fn life(&self) -> Option<u64> {
+        self.shared.state.lock().cluster.life(self.cx.node_id)
     }
 
     async fn meet(self, fate: Option<Fate>) -> Result<Option<Bytes>, Refused> {
