@@ -133,6 +133,15 @@ impl Broker {
         self.change(|state| state.expire_member(group, member, Now::read()))
     }
 
+    /// Aborts the open transaction of a producer, as when its `transaction.timeout.ms` is over: its records are aborted, and
+    /// the producer is fenced.
+    ///
+    /// # Errors
+    /// If no transaction is open under this `transactional.id`.
+    pub fn abort_transaction(&self, transactional_id: &str) -> Result<(), ControlError> {
+        self.change(|state| state.abort_transaction(transactional_id, Now::read()))
+    }
+
     /// Stops a node, as a crash of its process would: its listener and its connections are closed, a replica on another
     /// node takes over each partition that it led, and other nodes what it coordinated. A partition without another
     /// in-sync replica has no leader until the node is started: clients get LEADER_NOT_AVAILABLE. Stopping a stopped node

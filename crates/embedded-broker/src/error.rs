@@ -82,6 +82,12 @@ pub enum ControlError {
         /// The member as it was given.
         member: String,
     },
+    /// Nobody has begun a transaction under this `transactional.id`, or it has ended.
+    #[error("no transaction is open under the transactional id `{transactional_id}`")]
+    NoOpenTransaction {
+        /// The `transactional.id` as it was given.
+        transactional_id: String,
+    },
     /// The batch is not what its header says, or too large when it is decompressed.
     #[error(
         "the records of `{topic}` partition {partition} cannot be read from offset {base_offset} on"

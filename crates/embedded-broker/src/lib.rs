@@ -54,7 +54,7 @@ pub use record_view::{RecordState, RecordView};
 pub use requests::{RequestView, Requests};
 pub use snapshot::{
     GroupSnapshot, MemberSnapshot, NodeSnapshot, NodeState, OffsetSnapshot, PartitionSnapshot,
-    Snapshot, TopicPartition, TopicSnapshot,
+    Snapshot, TopicPartition, TopicSnapshot, TransactionSnapshot,
 };
 
 /// An error of the protocol, under its name there (<https://kafka.apache.org/protocol#protocol_error_codes>).

@@ -1,4 +1,5 @@
-//! What a test does to the cluster: nodes that stop and start, leaders and coordinators that move, members that expire.
+//! What a test does to the cluster: nodes that stop and start, leaders and coordinators that move, members that expire,
+//! transactions that are aborted.
 
 use crate::clock::Now;
 use crate::error::ControlError;
@@ -86,6 +87,26 @@ impl State {
                 group: group.to_owned(),
             }),
         }
+    }
+
+    /// Aborts the transaction that is open under this id and fences its producer, as when its time is over.
+    pub(crate) fn abort_transaction(
+        &mut self,
+        transactional_id: &str,
+        now: Now,
+    ) -> Result<(), ControlError> {
+        let aborted = self
+            .transactions
+            .abort_before_initialising(transactional_id, None);
+        // Without a claim to compare, there is nothing that could be refused.
+        let ended = aborted
+            .ok()
+            .flatten()
+            .ok_or_else(|| ControlError::NoOpenTransaction {
+                transactional_id: transactional_id.to_owned(),
+            })?;
+        self.tell_participants(ended, now);
+        Ok(())
     }
 
     fn check_node(&self, node_id: i32) -> Result<(), ControlError> {

@@ -18,7 +18,7 @@ use kafka_protocol::messages::{FetchRequest, MetadataRequest};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::FutureRecord;
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
 use own_broker::{connect, create_topic, member, producer, producer_with, receive, send_to, start};
 use support::records::{Batch, altered, position};
@@ -689,4 +689,110 @@ async fn until_shared(broker: &Broker, group: &str, members: &[&BaseConsumer], c
         (have == counts).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn records_say_what_became_of_their_transaction() {
+    let broker = start(1).await;
+    let topic = create_topic(&broker, 1, 1).await;
+    let producer = transactional_producer(&broker, "tx").await;
+    for (value, commits) in [("kept", true), ("dropped", false)] {
+        producer.begin_transaction().expect("begin");
+        send_to(&producer, &topic.name, 0, value).await;
+        match commits {
+            true => producer.commit_transaction(DEADLINE).expect("commit"),
+            false => producer.abort_transaction(DEADLINE).expect("abort"),
+        }
+    }
+    producer.begin_transaction().expect("begin");
+    send_to(&producer, &topic.name, 0, "open").await;
+
+    let records = broker.records(&topic.name, 0).expect("the records");
+    let seen: Vec<(Option<&str>, RecordState)> = records
+        .iter()
+        .map(|record| {
+            (
+                record.value_str().filter(|_| !record.is_marker()),
+                record.state,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some("kept"), RecordState::Committed),
+            (None, RecordState::CommitMarker),
+            (Some("dropped"), RecordState::Aborted),
+            (None, RecordState::AbortMarker),
+            (Some("open"), RecordState::Ongoing),
+        ]
+    );
+    let snapshot = broker.snapshot();
+    let partition = snapshot.partition(&topic.name, 0).expect("partition 0");
+    assert_eq!(
+        (partition.last_stable_offset, partition.high_watermark),
+        (4, 5)
+    );
+    let transaction = snapshot.transaction("tx").expect("the transaction");
+    assert_eq!(transaction.state, "Ongoing");
+    let written = only(transaction.partitions.clone());
+    assert_eq!((written.topic, written.partition), (topic.name.clone(), 0));
+}
+
+#[tokio::test]
+async fn an_aborted_transaction_fences_its_producer() {
+    let broker = start(1).await;
+    let topic = create_topic(&broker, 1, 1).await;
+    let producer = transactional_producer(&broker, "tx").await;
+    let nothing = broker.abort_transaction("tx").expect_err("none is open");
+    assert_eq!(
+        nothing.to_string(),
+        "no transaction is open under the transactional id `tx`"
+    );
+    producer.begin_transaction().expect("begin");
+    send_to(&producer, &topic.name, 0, "order-1").await;
+    broker.abort_transaction("tx").expect("abort");
+    let error = producer
+        .commit_transaction(DEADLINE)
+        .expect_err("the producer is fenced");
+    assert!(
+        matches!(&error, rdkafka::error::KafkaError::Transaction(error) if error.is_fatal()),
+        "{error:?}"
+    );
+    let records = broker.records(&topic.name, 0).expect("the records");
+    let states: Vec<RecordState> = records.iter().map(|record| record.state).collect();
+    assert_eq!(states, [RecordState::Aborted, RecordState::AbortMarker]);
+    let snapshot = broker.snapshot();
+    let transaction = snapshot.transaction("tx").expect("the transaction");
+    assert_eq!(
+        (transaction.state.as_str(), transaction.producer_epoch),
+        ("CompleteAbort", 1)
+    );
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_commit_is_a_commit() {
+    let broker = start(1).await;
+    let topic = create_topic(&broker, 1, 1).await;
+    let lost = broker
+        .faults()
+        .on(ApiKey::EndTxn)
+        .transactional_id("tx")
+        .once()
+        .apply_then_drop();
+    let producer = transactional_producer(&broker, "tx").await;
+    producer.begin_transaction().expect("begin");
+    send_to(&producer, &topic.name, 0, "order-1").await;
+    producer.commit_transaction(DEADLINE).expect("commit");
+    assert_eq!(lost.hits(), 1);
+    let records = broker.records(&topic.name, 0).expect("the records");
+    let states: Vec<RecordState> = records.iter().map(|record| record.state).collect();
+    assert_eq!(states, [RecordState::Committed, RecordState::CommitMarker]);
+}
+
+async fn transactional_producer(broker: &Broker, id: &str) -> FutureProducer {
+    let settings = [("transactional.id", id)];
+    let producer = producer_with(&broker.bootstrap_servers(), "p", true, &settings);
+    producer.init_transactions(DEADLINE).expect("initialise");
+    producer
 }

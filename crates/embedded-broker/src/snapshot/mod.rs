@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub topics: Vec<TopicSnapshot>,
     /// In the order of their ids.
     pub groups: Vec<GroupSnapshot>,
+    /// In the order of their transactional ids.
+    pub transactions: Vec<TransactionSnapshot>,
 }
 
 /// One node.
@@ -158,6 +160,26 @@ pub struct OffsetSnapshot {
     pub lag: Option<i64>,
 }
 
+/// One `transactional.id`, and its transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TransactionSnapshot {
+    /// `transactional.id`.
+    pub transactional_id: String,
+    /// As `kafka-transactions list` shows it: `Empty`, `Ongoing`, `CompleteCommit` or `CompleteAbort`.
+    pub state: String,
+    /// The id of the producer that may write under it.
+    pub producer_id: i64,
+    /// The epoch of that producer: an earlier one is fenced.
+    pub producer_epoch: i16,
+    /// The node that coordinates it, -1 for none.
+    pub coordinator: i32,
+    /// The partitions that the open transaction writes to.
+    pub partitions: Vec<TopicPartition>,
+    /// The groups whose offsets the open transaction commits.
+    pub groups: Vec<String>,
+}
+
 impl Snapshot {
     /// The topic of this name, if there is one.
     #[must_use]
@@ -176,6 +198,13 @@ impl Snapshot {
     #[must_use]
     pub fn group(&self, id: &str) -> Option<&GroupSnapshot> {
         self.groups.iter().find(|group| group.id == id)
+    }
+
+    /// What is known of a `transactional.id`, if anything.
+    #[must_use]
+    pub fn transaction(&self, transactional_id: &str) -> Option<&TransactionSnapshot> {
+        let mut transactions = self.transactions.iter();
+        transactions.find(|found| found.transactional_id == transactional_id)
     }
 
     /// The offset that a group has committed, if it has.

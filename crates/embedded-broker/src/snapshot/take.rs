@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     GroupSnapshot, MemberSnapshot, NodeSnapshot, NodeState, OffsetSnapshot, PartitionSnapshot,
-    Snapshot, TopicPartition, TopicSnapshot,
+    Snapshot, TopicPartition, TopicSnapshot, TransactionSnapshot,
 };
 use crate::cluster::Node;
 use crate::group::assignor::Assignment;
@@ -14,6 +14,7 @@ use crate::group::{ClassicGroup, ConsumerGroup, Group, Kind, Offsets};
 use crate::net::wire::FromWire;
 use crate::state::State;
 use crate::topic::{Partition, Topic};
+use crate::transaction::{Participant, TransactionalId};
 
 /// What classic members of consumers call themselves.
 const CONSUMER: &str = "consumer";
@@ -26,6 +27,7 @@ impl State {
         let nodes = self.cluster.nodes.iter();
         let topics = self.topics.iter();
         let groups = self.groups.iter();
+        let transactions = self.transactions.iter();
         Snapshot {
             cluster_id: self.cluster.id.clone(),
             nodes: nodes
@@ -36,6 +38,9 @@ impl State {
                 .collect(),
             groups: groups
                 .map(|(id, group)| self.group_snapshot(id, group))
+                .collect(),
+            transactions: transactions
+                .map(|(id, known)| self.transaction_snapshot(id, known))
                 .collect(),
         }
     }
@@ -59,10 +64,37 @@ impl State {
             state: group.kind.state().to_owned(),
             generation,
             assignor,
-            coordinator: self.cluster.coordinator(id).map_or(NO_NODE, |node| node.id),
+            coordinator: self.coordinator_of(id),
             members,
             offsets: self.offset_snapshots(&group.offsets),
         }
+    }
+
+    fn transaction_snapshot(&self, id: &str, known: &TransactionalId) -> TransactionSnapshot {
+        let (mut partitions, mut groups) = (Vec::new(), Vec::new());
+        for participant in known.participants() {
+            match participant {
+                Participant::Partition(topic, partition) => partitions.push(TopicPartition {
+                    topic: topic.clone(),
+                    partition: *partition,
+                }),
+                Participant::Group(group) => groups.push(group.clone()),
+            }
+        }
+        TransactionSnapshot {
+            transactional_id: id.to_owned(),
+            state: known.phase().name().to_owned(),
+            producer_id: known.producer().id,
+            producer_epoch: known.producer().epoch,
+            coordinator: self.coordinator_of(id),
+            partitions,
+            groups,
+        }
+    }
+
+    fn coordinator_of(&self, key: &str) -> i32 {
+        let coordinator = self.cluster.coordinator(key);
+        coordinator.map_or(NO_NODE, |node| node.id)
     }
 
     fn consumer_members(&self, group: &ConsumerGroup) -> Vec<MemberSnapshot> {
