@@ -51,7 +51,10 @@ async fn main() -> Result<()> {
         topic.name, topic.partitions, arguments.group
     );
 
-    let delivered = produce(&producer, &topic, arguments.records, &stop).await?;
+    let delivered = produce(&producer, &topic, arguments.records, &stop).await;
+    // On every path, also after an error: what is still queued when the producer goes is lost.
+    producer.flush(PATIENCE).await?;
+    let delivered = delivered?;
     let received = consume(&servers, &topic, &arguments.group, &delivered, &stop).await?;
 
     let lost = delivered.len() - received;
@@ -103,8 +106,6 @@ async fn produce(
         println!("delivered  {topic:<28} partition {partition:<2} offset {offset:>6}");
         delivered.insert((partition, offset));
     }
-    // Every report was awaited, so nothing is left to flush. It stays as the rule: flush before the producer goes.
-    producer.flush(Duration::from_secs(5)).await?;
     Ok(delivered)
 }
 

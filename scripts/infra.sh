@@ -85,20 +85,24 @@ up_embedded() {
         </dev/null >"$log_file" 2>&1 &
     pid=$!
     set +m
-    printf '%s\n%s\n' "$pid" "$(identity "$pid")" >"$pid_file"
-    echo embedded >"$kind_file"
     until look && [ "$answer" = kafka ]; do
-        if ! kill -0 "$pid" 2>/dev/null; then
-            rm -f "$kind_file" "$pid_file"
-            die "The embedded broker ended at once. It said:
-$(tail -n 20 "$log_file")"
-        fi
+        kill -0 "$pid" 2>/dev/null || break
         if [ "$SECONDS" -ge "$deadline" ]; then
-            down
+            kill -KILL "$pid" 2>/dev/null || true
             die "The embedded broker did not answer within $READY_SECONDS s. See $log_file"
         fi
         sleep 0.02
     done
+    # Written down only now: of two that were started at the same moment, one has found the port taken.
+    if ! kill -0 "$pid" 2>/dev/null; then
+        look
+        [ "$answer" = kafka ] || die "The embedded broker ended at once. It said:
+$(tail -n 20 "$log_file")"
+        say "Another broker was faster on localhost:$INFRA_PORT."
+        return
+    fi
+    printf '%s\n%s\n' "$pid" "$(identity "$pid")" >"$pid_file"
+    echo embedded >"$kind_file"
     say "The embedded broker is ready on localhost:$INFRA_PORT (process $pid, log $log_file)."
     say "It keeps everything in memory. Stop it with: make infra-down"
 }

@@ -15,7 +15,7 @@ use embedded_broker::Broker;
 use kafka_event_streaming::config::BootstrapServers;
 use kafka_event_streaming::{reachability, topics};
 use tokio::net::TcpSocket;
-use workspace_tests::{Output, free_port, make, root, run};
+use workspace_tests::{Output, command, free_port, make, names, root, run};
 
 /// A port for `make infra-up`. Dropping it stops what is left there.
 struct Infra {
@@ -299,6 +299,48 @@ fn an_example_on_a_named_broker_that_is_not_there_starts_nothing() {
         "a broker was started, after {:?}",
         started.elapsed()
     );
+}
+
+/// S4-02.
+#[test]
+fn all_examples_run_in_order() {
+    let infra = Infra::new();
+    let output = infra.make("examples", &[]);
+    succeeded(&output, &[]);
+    let places: Vec<Option<usize>> = names("examples", ".rs")
+        .iter()
+        .map(|name| name.split_once('_').unwrap().0.trim_start_matches('0'))
+        .map(|number| output.stdout.find(&format!("Example {number}: ")))
+        .collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{places:?}: {output:#?}"
+    );
+}
+
+/// S4-01.
+#[test]
+fn setup_finds_the_toolchain_and_says_what_comes_next() {
+    succeeded(
+        &run(&mut make("setup")),
+        &[
+            "found cargo: cargo ",
+            "found rustc: rustc ",
+            "make example-1",
+        ],
+    );
+}
+
+#[test]
+fn setup_names_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    // A machine with what the script itself uses, and nothing to build with.
+    for tool in ["bash", "env", "dirname", "head"] {
+        let found = run(command("sh").args(["-c", &format!("command -v {tool}")]));
+        std::os::unix::fs::symlink(found.stdout.trim(), folder.path().join(tool)).unwrap();
+    }
+    let output = run(command(root().join("scripts/setup.sh")).env("PATH", folder.path()));
+    failed(&output, &["Missing: cargo", "https://rustup.rs"]);
 }
 
 #[test]
