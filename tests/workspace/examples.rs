@@ -179,7 +179,7 @@ async fn example_1_stops_in_order_at_a_signal() {
                 "it ended before it {in_the_middle_of} a record"
             );
         }
-        let kill = run(command("sh").args(["-c", &format!("kill -{signal} {}", child.id())]));
+        let kill = run(command("bash").args(["-c", &format!("kill -{signal} {}", child.id())]));
         assert!(kill.success, "{kill:?}");
 
         let reader = std::thread::spawn(move || {

@@ -6,9 +6,12 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use embedded_broker::Broker;
@@ -280,6 +283,42 @@ async fn an_example_brings_its_broker_up() {
     assert!(!second.stdout.contains("Nothing answers"), "{second:#?}");
     assert_eq!(infra.process(), process);
     assert!(infra.answers().await);
+}
+
+/// Ctrl-C goes to every process of the terminal's foreground group. The example ends, its broker stays.
+#[tokio::test]
+async fn ctrl_c_in_an_example_leaves_the_broker_alone() {
+    let infra = Infra::new();
+    // What it prints is far more than a pipe holds, so it cannot end before it is read.
+    let mut example = std::process::Command::new("make")
+        .current_dir(root())
+        .args(["example-1", "INFRA=embedded", "ARGS=--records 5000"])
+        .arg(format!("INFRA_PORT={}", infra.port))
+        .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(example.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("delivered") {
+        line.clear();
+        assert_ne!(
+            stdout.read_line(&mut line).unwrap(),
+            0,
+            "it ended before it delivered a record"
+        );
+    }
+    let interrupt = format!("kill -INT -- -{}", example.id());
+    assert!(run(command("bash").args(["-c", &interrupt])).success);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    example.wait().unwrap();
+    assert!(rest.trim_end().ends_with("(stopped early)"), "{rest}");
+    assert!(
+        infra.answers().await,
+        "Ctrl-C for the example stopped the broker"
+    );
 }
 
 #[test]
