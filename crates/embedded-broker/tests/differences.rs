@@ -320,6 +320,8 @@ async fn groups_with_members_are_not_converted() {
         refused.error_code.err(),
         Some(ResponseError::InconsistentGroupProtocol)
     );
+}
+
 /// Initialises a transactional id that nobody else uses: what its further requests say.
 async fn transactional_id(client: &mut RawClient, timeout_ms: i32) -> EndTxnRequest {
     let id = TransactionalId(unique("transactional").into());

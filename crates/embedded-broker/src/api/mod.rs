@@ -29,6 +29,8 @@ mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+#[cfg(test)]
+mod hostile;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
@@ -50,6 +52,8 @@ mod record_checks;
 mod registry;
 mod sync_group;
 mod txn_offset_commit;
+#[cfg(test)]
+mod typical;
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
