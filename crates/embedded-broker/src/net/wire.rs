@@ -24,10 +24,13 @@ impl<T: Decodable> FromWire for T {
     }
 }
 
+/// The longest answer: several times what the longest fetch gets. Clients refuse lengths that do not fit 31 bits.
+const MAX_ANSWER: usize = 256 << 20;
+
 /// Encodes an answer as a whole frame: its length, the header and the body.
 ///
 /// # Errors
-/// If the answer cannot be expressed in this version.
+/// If the answer cannot be expressed in this version, or is too long.
 pub(crate) fn encode_answer(
     key: ApiKey,
     version: i16,
@@ -38,6 +41,10 @@ pub(crate) fn encode_answer(
     let header_version = key.response_header_version(version);
     let header = ResponseHeader::default().with_correlation_id(correlation_id);
     let length = header.compute_size(header_version)? + response.compute_size(version)?;
+    ensure!(
+        length <= MAX_ANSWER,
+        "it would take {length} bytes, more than the {MAX_ANSWER} that are sent"
+    );
     // Reserved once: an answer to a fetch is a megabyte, and growing would copy it again and again.
     let mut frame = BytesMut::with_capacity(LENGTH_BYTES + length);
     frame.put_i32(i32::try_from(length)?);
@@ -48,4 +55,27 @@ pub(crate) fn encode_answer(
         "the answer's computed and encoded lengths differ"
     );
     Ok(frame.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::FetchResponse;
+    use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_without_end_is_refused_before_it_takes_memory() {
+        let records = Bytes::from(vec![0; 1 << 20]);
+        let partition = PartitionData::default().with_records(Some(records));
+        let answer = |count| {
+            let topic =
+                FetchableTopicResponse::default().with_partitions(vec![partition.clone(); count]);
+            let response = FetchResponse::default().with_responses(vec![topic]);
+            encode_answer(ApiKey::Fetch, 12, 1, &response)
+        };
+        assert!(answer(2).is_ok());
+        let refused = answer(1_000).expect_err("a gigabyte").to_string();
+        assert!(refused.contains("more than"), "{refused}");
+    }
 }
