@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tracing::{debug, warn};
 
 use super::frame::{self, BadFrame, LENGTH_BYTES};
+use super::guard;
 use super::listener::Endpoint;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
@@ -173,7 +174,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
         };
         let version = frame.slice(2..4).get_i16();
-        let header = RequestHeader::decode(&mut frame, api.key.request_header_version(version))
+        let header_version = api.key.request_header_version(version);
+        let header = guard::check::<RequestHeader>(&frame, header_version)
+            .and_then(|()| RequestHeader::decode(&mut frame, header_version))
             .map_err(Ended::Header)?;
         let arrived = Instant::now();
         self.take_note(api.key, version, header.client_id.as_deref(), arrived);
