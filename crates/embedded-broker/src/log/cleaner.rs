@@ -231,18 +231,18 @@ impl Cleaning {
         let mut transactions = TransactionFilter::new(&self.aborted);
         let chunks = self.segments.iter().flat_map(Segment::chunks);
         for batch in chunks.flat_map(Chunk::raw_batches) {
-            let Some(header) =
-                BatchHeader::parse(&batch).filter(|header| header.last_offset() >= self.dirty_from)
-            else {
+            let Some(header) = BatchHeader::parse(&batch) else {
                 continue;
             };
-            if transactions.observe(&header, &batch) || header.is_control() {
+            // Observed from the first batch on: an aborted transaction is over only where its marker was seen.
+            let is_aborted = transactions.observe(&header, &batch);
+            if is_aborted || header.is_control() || header.last_offset() < self.dirty_from {
                 continue;
             }
             let Some(records) = Records::of(&batch) else {
                 continue;
             };
-            for record in records.iter() {
+            for record in records.all().unwrap_or_default() {
                 let offset = records.offset(&record);
                 let Some(key) = record.key.filter(|_| offset >= self.dirty_from) else {
                     continue;

@@ -171,9 +171,9 @@ impl PartitionLog {
         // Only a segment that begins or a log that grew too large can bring a deletion forward.
         if self.active.is_empty() {
             self.active = Segment::new(self.end_offset, placed.now_ms);
-            self.charge.upkeep().want_sweep();
+            self.want_sweep();
         } else if self.exceeds_retention_bytes(config) {
-            self.charge.upkeep().want_sweep();
+            self.want_sweep();
         }
         self.active
             .append(bytes, header, placed, finish)
@@ -225,6 +225,10 @@ impl PartitionLog {
     ) -> Result<Bytes, ResponseError> {
         if offset < self.start_offset || offset > self.end_offset {
             return Err(ResponseError::OffsetOutOfRange);
+        }
+        // The last stable offset lies inside a batch where a deletion cut an open transaction.
+        if offset >= end {
+            return Ok(Bytes::new());
         }
         // The segment that holds the offset, or the first later one that has a batch: compaction leaves gaps.
         let first = self
@@ -302,6 +306,11 @@ impl PartitionLog {
             })
             .filter(|record| record.offset >= self.start_offset)
             .collect()
+    }
+
+    /// Has somebody look soon for what retention or compaction has to do.
+    pub(super) fn want_sweep(&self) {
+        self.charge.upkeep().want_sweep();
     }
 
     /// Counts anew after segments went or were replaced.

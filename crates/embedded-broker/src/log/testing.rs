@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::batch::{BatchHeader, Codec, checksum};
 use super::codec;
 use super::partition::PartitionLog;
 use super::records::{Records, put_varint};
+use super::transactions::{Marker, TransactionResult};
 use super::upkeep::Upkeep;
 use crate::clock::Now;
 use crate::config::Configs;
@@ -114,6 +117,12 @@ impl TestBatch {
         self
     }
 
+    /// The same inside a transaction of its producer.
+    pub(crate) fn transactional(mut self) -> Self {
+        self.header.attributes |= 0x10;
+        self
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut header = self.header;
         header.set_codec(self.codec);
@@ -161,26 +170,65 @@ impl TestLog {
             .base_offset
     }
 
+    /// Ends the transaction of a producer of epoch 0.
+    pub(crate) fn end_transaction(&mut self, producer_id: i64, result: TransactionResult) {
+        let marker = Marker {
+            producer_id,
+            producer_epoch: 0,
+            coordinator_epoch: 0,
+            result,
+        };
+        let (config, now) = (&self.config, self.now);
+        self.log.append_marker(&marker, 0, config, now).unwrap();
+    }
+
     pub(crate) fn wait(&mut self, milliseconds: u64) {
         self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
     /// All that a consumer reads that begins at the start of the log, fetch by fetch.
     pub(crate) fn read_all(&self) -> Vec<TestRecord> {
-        let mut records = Vec::new();
+        let batches = self.batches_before(self.log.high_watermark());
+        self.records_of(batches.filter(|(_, header, _)| !header.is_control()))
+    }
+
+    /// The same with the markers of transactions.
+    pub(crate) fn read_with_markers(&self) -> Vec<TestRecord> {
+        self.records_of(self.batches_before(self.log.high_watermark()))
+    }
+
+    /// What a consumer reads that wants only what is committed: it leaves out the records of a producer from where the broker
+    /// says that a transaction was aborted.
+    pub(crate) fn read_committed(&self) -> Vec<TestRecord> {
+        let batches = self.batches_before(self.log.last_stable_offset());
+        self.records_of(batches.filter(|(offset, header, batch)| {
+            let mut aborted = self.log.aborted_in(*offset, batch).filter(|aborted| {
+                aborted.producer_id == header.producer_id
+                    && aborted.first_offset <= header.last_offset()
+            });
+            !header.is_control() && (!header.is_transactional() || aborted.next().is_none())
+        }))
+    }
+
+    /// Each batch that a consumer fetches up to `end`, with the offset that it asked for.
+    fn batches_before(&self, end: i64) -> impl Iterator<Item = (i64, BatchHeader, Bytes)> {
         let mut offset = self.log.start_offset();
-        while offset < self.log.high_watermark() {
-            let end = self.log.high_watermark();
-            let batches = self.log.read(offset, end, 1).unwrap();
-            let header = BatchHeader::parse(&batches).unwrap();
-            records.extend(
-                read_batch(&batches)
-                    .into_iter()
-                    .filter(|record| record.offset >= offset),
-            );
+        std::iter::from_fn(move || {
+            let asked = offset;
+            let batch = self.log.read(asked, end, 1).unwrap();
+            let header = BatchHeader::parse(&batch)?;
             offset = header.last_offset() + 1;
-        }
-        records
+            Some((asked, header, batch))
+        })
+    }
+
+    fn records_of(
+        &self,
+        batches: impl Iterator<Item = (i64, BatchHeader, Bytes)>,
+    ) -> Vec<TestRecord> {
+        let records = batches.flat_map(|(_, _, batch)| read_batch(&batch));
+        let start = self.log.start_offset();
+        records.filter(|record| record.offset >= start).collect()
     }
 
     /// The offsets that such a consumer sees.

@@ -206,6 +206,10 @@ impl PartitionLog {
                 marker.result,
             );
         }
+        if config.compact {
+            // What is stable now may be compacted.
+            self.want_sweep();
+        }
         Ok(())
     }
 

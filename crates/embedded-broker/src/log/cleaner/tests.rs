@@ -2,6 +2,7 @@
 
 use super::super::batch::Codec;
 use super::super::testing::{TestBatch, TestLog};
+use super::super::transactions::TransactionResult::{Abort, Commit};
 use super::*;
 
 const START: i64 = TestLog::START_MS;
@@ -323,4 +324,124 @@ fn a_compaction_that_comes_too_late_changes_nothing() {
     let cleaned = work.run().unwrap();
     assert!(!log.log.finish_cleaning(cleaned));
     assert_eq!(log.left(), left(&[(1, "a")]));
+}
+
+/// Records of producer 7 in a transaction.
+fn transactional(timestamp: i64, sequence: i32, keys: &[&str]) -> TestBatch {
+    TestBatch::keyed(timestamp, keys)
+        .producer(7, 0, sequence)
+        .transactional()
+}
+
+/// Offsets of the batches, with a mark at those that are markers.
+fn batches(log: &TestLog) -> Vec<(i64, bool)> {
+    let mut batches = Vec::new();
+    let mut offset = 0;
+    while let Some(header) =
+        BatchHeader::parse(&log.log.read(offset, i64::MAX, 1).unwrap_or_default())
+    {
+        batches.push((header.base_offset, header.is_control()));
+        offset = header.last_offset() + 1;
+    }
+    batches
+}
+
+#[test]
+fn aborted_records_go_and_replace_nothing() {
+    let mut log = log(&[]);
+    log.append(&TestBatch::keyed(START, &["a", "b"]));
+    log.append(&transactional(START + 2, 0, &["a"]));
+    log.wait(4);
+    log.end_transaction(7, Abort);
+    log.append(&transactional(START + 6, 1, &["b"]));
+    log.wait(4);
+    log.end_transaction(7, Commit);
+    log.close_segment();
+    log.clean();
+    assert_eq!(log.left(), left(&[(0, "a"), (4, "b")]));
+    let committed: Vec<_> = log
+        .read_committed()
+        .iter()
+        .map(|record| record.offset)
+        .collect();
+    assert_eq!(committed, [0, 4, 6]);
+}
+
+#[test]
+fn what_is_not_decided_is_not_compacted() {
+    let mut log = log(&[]);
+    log.append(&TestBatch::keyed(START, &["a", "a"]));
+    log.append(&TestBatch::keyed(START + 2, &["a"]));
+    log.append(&transactional(START + 4, 0, &["a"]));
+    log.append_closed(&[TestBatch::keyed(START + 6, &["a"])]);
+    log.clean();
+    assert_eq!(log.left(), left(&[(2, "a"), (3, "a"), (4, "a")]));
+    let dirt = log.log.dirt(&log.config, log.now);
+    assert_eq!(
+        dirt,
+        Dirt::Tolerable { until: None },
+        "the rest has to wait"
+    );
+    log.end_transaction(7, Commit);
+    log.clean();
+    assert_eq!(log.left(), left(&[(4, "a")]));
+}
+
+#[test]
+fn a_marker_outlives_the_records_of_its_transaction() {
+    let mut log = log(&[]);
+    log.append(&transactional(START, 0, &["a"]));
+    log.wait(2);
+    log.end_transaction(7, Abort);
+    // The producer goes on: its last batch is another one.
+    log.append(&transactional(START + 4, 1, &["a"]));
+    log.wait(4);
+    log.end_transaction(7, Commit);
+    log.close_segment();
+    log.clean();
+    let (records, markers) = ([(2, false)], [(1, true), (3, true)]);
+    let all = [markers[0], records[0], markers[1], (4, false)];
+    assert_eq!(
+        batches(&log),
+        all,
+        "the aborted record is gone, its marker is not"
+    );
+    // The second compaction finds nothing but the marker and gives it a time, the third removes it after that.
+    log.close_segment();
+    log.clean();
+    assert!(batches(&log).contains(&markers[0]));
+    assert_eq!(log.log.aborted_before(i64::MAX), [], "nobody has to know");
+    log.wait(900);
+    log.close_segment();
+    log.clean();
+    assert!(batches(&log).contains(&markers[0]), "not yet");
+    log.wait(90);
+    log.close_segment();
+    log.clean();
+    assert!(!batches(&log).contains(&markers[0]));
+    assert!(
+        batches(&log).contains(&markers[1]),
+        "of records that are there"
+    );
+    assert_eq!(log.read_committed()[0].offset, 2);
+}
+
+#[test]
+fn a_fenced_producers_marker_stays_for_its_epoch() {
+    let mut log = log(&[("delete.retention.ms", "0")]);
+    log.append(&transactional(START, 0, &["a"]));
+    log.wait(2);
+    let marker = super::super::Marker {
+        producer_id: 7,
+        producer_epoch: 1,
+        coordinator_epoch: 0,
+        result: Abort,
+    };
+    let (config, now) = (&log.config, log.now);
+    log.log.append_marker(&marker, 0, config, now).unwrap();
+    for _ in 0..4 {
+        log.close_segment();
+        log.clean();
+    }
+    assert_eq!(batches(&log)[0], (1, true));
 }
