@@ -13,10 +13,11 @@ use bytes::Bytes;
 use embedded_broker::Broker;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreateTopicsRequest, DescribeTransactionsRequest, EndTxnRequest, InitProducerIdRequest,
-    MetadataRequest, TransactionalId,
+    CreatePartitionsRequest, CreateTopicsRequest, DescribeTransactionsRequest, EndTxnRequest,
+    InitProducerIdRequest, MetadataRequest, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -196,17 +197,20 @@ async fn a_subscription_is_opaque() {
 #[tokio::test]
 async fn partitions_are_limited() {
     let (_broker, mut client) = start().await;
-    let request = |count| {
-        let request = CreateTopicsRequest::default().with_validate_only(true);
-        request.with_topics(vec![creatable(&unique("large"), count)])
+    let topic = create_topic(&mut client).await;
+    let grown_to = |count| {
+        let topic = CreatePartitionsTopic::default()
+            .with_name(topic.topic_name())
+            .with_count(count)
+            .with_assignments(None);
+        let request = CreatePartitionsRequest::default().with_validate_only(true);
+        request.with_topics(vec![topic])
     };
-    let largest = only(client.send(7, request(10_000)).await.topics);
+    let largest = only(client.send(3, grown_to(10_000)).await.results);
     assert_eq!(largest.error_code.err(), None);
-    let larger = only(client.send(7, request(10_001)).await.topics);
-    assert_eq!(
-        larger.error_code.err(),
-        Some(ResponseError::InvalidPartitions)
-    );
+    let larger = only(client.send(3, grown_to(10_001)).await.results);
+    let refused = larger.error_code.err();
+    assert_eq!(refused, Some(ResponseError::PolicyViolation));
 }
 
 /// "A tagged field's number is at most the count of bytes that follow it."
