@@ -53,11 +53,13 @@ pub(crate) struct Partition {
     pub(crate) log: PartitionLog,
     /// Ids of the nodes that hold it; the first is the preferred leader.
     pub(crate) replicas: Vec<i32>,
-    /// Ids of the replicas that hold every record: those on running nodes. When the last of them stops it stays, for only it
-    /// may lead again (`unclean.leader.election.enable` is off).
+    /// Ids of the replicas that hold every record: those on running nodes. None while there is no leader.
     pub(crate) in_sync: Vec<i32>,
     /// [`NO_LEADER`] if no replica that is in sync runs.
     pub(crate) leader: i32,
+    /// The only one that may lead again when all were stopped: it alone has every record for certain
+    /// (`unclean.leader.election.enable` is off, and a crash takes the others out of KIP-966's eligible replicas).
+    last_leader: i32,
     /// Grows by one with each change of leader.
     pub(crate) leader_epoch: i32,
     /// Parked fetches. Dead entries are dropped when the next fetch parks, so the list is never longer than twice the
@@ -73,6 +75,7 @@ impl Partition {
         Self {
             log,
             leader: replicas.first().copied().unwrap_or(NO_LEADER),
+            last_leader: replicas.first().copied().unwrap_or(NO_LEADER),
             in_sync: replicas.clone(),
             replicas,
             leader_epoch: 0,
@@ -95,9 +98,7 @@ impl Partition {
 
     /// Its replica on `node` stops: the next one in sync leads, if there is one.
     fn stop_replica(&mut self, node: i32, stopped: &BTreeSet<i32>) {
-        if self.in_sync.len() > 1 {
-            self.in_sync.retain(|replica| *replica != node);
-        }
+        self.in_sync.retain(|replica| *replica != node);
         if self.leader == node {
             let next = self.in_sync.iter().find(|id| !stopped.contains(id));
             self.lead(next.copied().unwrap_or(NO_LEADER));
@@ -106,7 +107,7 @@ impl Partition {
 
     /// Its replica on `node` runs again. It catches up at once; it leads only if nobody does and it lacks no record.
     fn start_replica(&mut self, node: i32, stopped: &BTreeSet<i32>) {
-        if self.leader == NO_LEADER && self.in_sync.contains(&node) {
+        if self.leader == NO_LEADER && self.last_leader == node {
             self.lead(node);
         }
         if self.leader != NO_LEADER {
@@ -157,6 +158,9 @@ impl Partition {
 
     /// Parked fetches wake and learn who leads.
     fn lead(&mut self, node: i32) {
+        if node != NO_LEADER {
+            self.last_leader = node;
+        }
         self.leader = node;
         self.leader_epoch += 1;
         self.log.begin_epoch(self.leader_epoch);

@@ -15,16 +15,20 @@ use std::time::Duration;
 
 use embedded_broker::{Broker, ControlError, probe};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
-use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::{
+    BrokerId, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse,
+};
 use rdkafka::consumer::{CommitMode, Consumer};
 
 use own_broker::{connect, create_topic, member, producer, reader, receive, send_to, start};
+use support::broker::unique;
 use support::group::Member;
 use support::raw::RawClient;
 use support::records::Batch;
-use support::topic::{Topic, fetch_partition, fetch_request, only, produce};
+use support::topic::{Topic, creatable, fetch_partition, fetch_request, only, produce};
 use support::wait::DEADLINE;
 
 /// The newest version of Metadata that names topics without ids.
@@ -42,7 +46,7 @@ async fn partition(client: &mut RawClient, topic: &Topic) -> MetadataResponsePar
     topic.partitions.into_iter().next().expect("a partition")
 }
 
-fn ids(brokers: &[kafka_protocol::messages::BrokerId]) -> Vec<i32> {
+fn ids(brokers: &[BrokerId]) -> Vec<i32> {
     brokers.iter().map(|id| id.0).collect()
 }
 
@@ -194,16 +198,13 @@ async fn a_partition_without_an_in_sync_replica_has_no_leader() {
         Some(ResponseError::LeaderNotAvailable)
     );
     assert_eq!(orphan.leader_id.0, -1);
-    assert_eq!(
-        ids(&orphan.isr_nodes),
-        [1],
-        "the last leader has every record"
-    );
+    assert_eq!(orphan.leader_epoch, 2, "having none is a change too");
+    assert!(orphan.isr_nodes.is_empty(), "{orphan:?}");
 
     // Node 0 missed what node 1 took alone: unclean leader election is off.
     broker.start_node(0).expect("start node 0");
     let orphan = partition(&mut witness, &topic).await;
-    assert_eq!((orphan.leader_id.0, ids(&orphan.isr_nodes)), (-1, vec![1]));
+    assert_eq!((orphan.leader_id.0, ids(&orphan.isr_nodes)), (-1, vec![]));
     broker.start_node(1).expect("start node 1");
     let led = partition(&mut witness, &topic).await;
     assert_eq!(led.error_code.err(), None);
@@ -226,6 +227,37 @@ async fn a_topic_that_is_created_meanwhile_is_led_by_a_node_that_runs() {
         assert_eq!(partition.replica_nodes.len(), 3, "{partition:?}");
         assert!(!ids(&partition.isr_nodes).contains(&1), "{partition:?}");
     }
+}
+
+#[tokio::test]
+async fn replicas_that_are_assigned_by_hand_need_a_node_that_runs() {
+    let broker = start(3).await;
+    broker.stop_node(1).expect("stop node 1");
+    let mut client = connect(&broker, 0).await;
+    let mut create = async |replicas: &[i32]| {
+        let assignment = CreatableReplicaAssignment::default()
+            .with_broker_ids(replicas.iter().copied().map(BrokerId).collect());
+        let topic = creatable(&unique("topic"), -1)
+            .with_replication_factor(-1)
+            .with_assignments(vec![assignment]);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+        only(client.send(7, request).await.topics)
+    };
+    let refused = create(&[1]).await;
+    assert_eq!(
+        refused.error_code.err(),
+        Some(ResponseError::InvalidReplicaAssignment)
+    );
+    let created = create(&[1, 2]).await;
+    assert_eq!(created.error_code.err(), None);
+    let topic = Topic {
+        name: created.name.to_string(),
+        id: created.topic_id,
+    };
+    let led = partition(&mut client, &topic).await;
+    assert_eq!((led.leader_id.0, led.leader_epoch), (2, 0));
+    assert_eq!(ids(&led.replica_nodes), [1, 2]);
+    assert_eq!(ids(&led.isr_nodes), [2]);
 }
 
 #[tokio::test]
