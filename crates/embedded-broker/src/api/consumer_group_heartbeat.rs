@@ -22,9 +22,7 @@ use super::{Api, Context, Outcome};
 use crate::clock::millis;
 use crate::group;
 use crate::group::assignor::{self, Assignor, TopicPartition};
-use crate::group::consumer::{
-    Answer, Heartbeat, JOINING, LEAVING, LEAVING_FOR_A_WHILE, Rejected, Timing,
-};
+use crate::group::consumer::{Answer, Heartbeat, JOINING, LEAVING, LEAVING_FOR_A_WHILE, Rejected};
 use crate::state::State;
 
 /// From this version on the member chooses its id.
@@ -126,20 +124,15 @@ fn heartbeat(
     assignor: Option<Assignor>,
 ) -> Result<ConsumerGroupHeartbeatResponse, Rejected> {
     let config = state.configs.group(&request.group_id);
-    let timing = Timing {
-        heartbeat_interval: config.heartbeat_interval,
-        session_timeout: config.session_timeout,
-        assignment_interval: config.assignment_interval,
-    };
     let heartbeat = read(cx, request, assignor);
     let answer = state.groups.consumer_heartbeat(
         &request.group_id,
         &heartbeat,
         (cx.now, &mut state.timers),
-        timing,
+        config,
         &state.topics,
     )?;
-    let interval_ms = i32::try_from(timing.heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
+    let interval_ms = i32::try_from(config.heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
     Ok(response(heartbeat.member_id, answer).with_heartbeat_interval_ms(interval_ms))
 }
 

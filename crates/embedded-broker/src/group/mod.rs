@@ -24,10 +24,11 @@ use kafka_protocol::error::ResponseError;
 use tracing::info;
 
 use self::assignor::TopicPartition;
-use self::consumer::{Answer, Heartbeat, Rejected, Timing};
+use self::consumer::{Answer, Heartbeat, Rejected};
 use crate::api::Context;
 use crate::clock::Now;
 use crate::cluster::Cluster;
+use crate::config::group::GroupConfig;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
 
@@ -141,14 +142,14 @@ impl Groups {
         id: &str,
         heartbeat: &Heartbeat,
         (now, timers): (Now, &mut Timers),
-        timing: Timing,
+        config: GroupConfig,
         topics: &Topics,
     ) -> Result<Answer, Rejected> {
         let joins = heartbeat.member_epoch == consumer::JOINING;
         let kind = self.by_id.get_mut(id).map(|group| &mut group.kind);
         let result = match kind {
             Some(Kind::Consumer(consumer)) => {
-                consumer.heartbeat(now.instant, heartbeat, timing, topics)
+                consumer.heartbeat(now.instant, heartbeat, config, topics)
             }
             Some(Kind::Classic(_)) if !joins => Err(not_a_consumer_group(id)),
             Some(Kind::Classic(classic)) if !classic.is_empty() => {
@@ -161,7 +162,7 @@ impl Groups {
             None | Some(Kind::Classic(_)) => {
                 // Kept only if its first member is accepted.
                 let mut consumer = ConsumerGroup::new(id);
-                let result = consumer.heartbeat(now.instant, heartbeat, timing, topics);
+                let result = consumer.heartbeat(now.instant, heartbeat, config, topics);
                 if result.is_ok() {
                     self.create(id).kind = Kind::Consumer(consumer);
                 }

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::assignment::{CurrentAssignment, Goal, Progress};
 use super::member::{Member, SubscriptionChange};
-use super::{ConsumerGroup, Rejected, Timing, patterns};
+use super::{ConsumerGroup, Rejected, patterns};
+use crate::config::group::GroupConfig;
 use crate::group::LeavingMember;
 use crate::group::assignor::{Assignment, Assignor};
 use crate::topic::Topics;
@@ -72,7 +73,7 @@ impl ConsumerGroup {
         &mut self,
         now: Instant,
         heartbeat: &Heartbeat,
-        timing: Timing,
+        config: GroupConfig,
         topics: &Topics,
     ) -> Result<Answer, Rejected> {
         let sender = self.sender(heartbeat)?;
@@ -90,14 +91,14 @@ impl ConsumerGroup {
         if let Some(regex) = new_pattern {
             self.patterns.insert(pattern.to_owned(), regex);
         }
-        let change = self.update_member(now, heartbeat, timing.session_timeout);
+        let change = self.update_member(now, heartbeat, config.session_timeout);
         let needs_assignment = change.names || (change.pattern && !is_matched_later);
         let looks_now = needs_assignment || !is_matched_later;
         let topics_changed = looks_now && self.notice_topics(topics);
         if needs_assignment || topics_changed {
             self.epoch += 1;
         }
-        self.update_target(now, timing, topics);
+        self.update_target(now, config, topics);
         let is_changed = self.reconcile(now, heartbeat, change, topics);
         let is_told = is_changed || heartbeat.member_epoch == JOINING || heartbeat.is_full();
         let current = self.current(&heartbeat.member_id)?;

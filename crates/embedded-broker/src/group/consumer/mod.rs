@@ -16,7 +16,7 @@ mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 use self::assignment::CurrentAssignment;
 use self::patterns::Patterns;
 use super::assignor::{Assignment, Assignor, Subscriber, TopicPartition};
+use crate::config::group::GroupConfig;
 use crate::topic::Topics;
 
 pub(crate) use self::heartbeat::{Answer, Heartbeat, JOINING, LEAVING, LEAVING_FOR_A_WHILE};
@@ -43,17 +44,6 @@ impl Rejected {
             message: message.into(),
         }
     }
-}
-
-/// What can be set for each group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Timing {
-    /// `consumer.heartbeat.interval.ms`: how often members are told to report.
-    pub(crate) heartbeat_interval: Duration,
-    /// `consumer.session.timeout.ms`: how long a silent member is waited for.
-    pub(crate) session_timeout: Duration,
-    /// `consumer.assignment.interval.ms`: how long an assignment is kept at least.
-    pub(crate) assignment_interval: Duration,
 }
 
 /// What a group is doing, in the words of Apache Kafka's tools.
@@ -284,10 +274,10 @@ impl ConsumerGroup {
 
     /// Has the assignor compute who shall read what, for the group epoch, where that was not done yet. Changes that follow
     /// one another closely are answered by one new assignment.
-    fn update_target(&mut self, now: Instant, timing: Timing, topics: &Topics) {
+    fn update_target(&mut self, now: Instant, config: GroupConfig, topics: &Topics) {
         let may_change = self
             .assigned_at
-            .is_none_or(|at| now >= at + timing.assignment_interval);
+            .is_none_or(|at| now >= at + config.assignment_interval);
         if self.assignment_epoch == self.epoch || !may_change {
             return;
         }

@@ -1,12 +1,16 @@
 //! What a group answers, heartbeat by heartbeat.
 
+mod offsets;
+mod patterns;
+mod static_members;
+
 use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 
 use super::*;
+use crate::config::group::GroupConfig;
 use crate::config::{Configs, Overrides};
-use crate::group::{Committer, LeavingMember};
 use crate::log::Upkeep;
 use crate::topic::Partition;
 
@@ -18,7 +22,7 @@ pub(super) struct Fixture {
     pub(super) group: ConsumerGroup,
     pub(super) topics: Topics,
     pub(super) now: Instant,
-    timing: Timing,
+    config: GroupConfig,
 }
 
 impl Fixture {
@@ -27,7 +31,7 @@ impl Fixture {
             group: ConsumerGroup::new("group"),
             topics: Topics::default(),
             now: Instant::now(),
-            timing: Timing {
+            config: GroupConfig {
                 heartbeat_interval: Duration::from_millis(200),
                 session_timeout: SESSION,
                 assignment_interval: Duration::ZERO,
@@ -66,7 +70,7 @@ impl Fixture {
 
     pub(super) fn send(&mut self, heartbeat: &Heartbeat) -> Result<Answer, Rejected> {
         self.group
-            .heartbeat(self.now, heartbeat, self.timing, &self.topics)
+            .heartbeat(self.now, heartbeat, self.config, &self.topics)
     }
 
     #[track_caller]
@@ -77,22 +81,6 @@ impl Fixture {
     #[track_caller]
     fn error(&mut self, heartbeat: &Heartbeat) -> ResponseError {
         self.send(heartbeat).unwrap_err().error
-    }
-}
-
-/// A commit of these partitions with the first version of OffsetCommit that has member epochs.
-fn committer<'a>(
-    member_id: &'a str,
-    member_epoch: i32,
-    partitions: &'a [TopicPartition],
-) -> Committer<'a> {
-    Committer {
-        member_id,
-        instance_id: None,
-        generation_or_epoch: member_epoch,
-        transactional: false,
-        version: 9,
-        partitions,
     }
 }
 
@@ -120,15 +108,6 @@ pub(super) fn join(member_id: &str, topics: &[&str]) -> Heartbeat {
         topic_names: Some(topics.iter().map(|topic| (*topic).to_owned()).collect()),
         owned: Some(Assignment::new()),
         ..keep_alive(member_id, JOINING)
-    }
-}
-
-/// The first heartbeat of a member that subscribes by a regular expression.
-fn join_pattern(member_id: &str, pattern: &str) -> Heartbeat {
-    Heartbeat {
-        topic_names: None,
-        topic_pattern: Some(pattern.to_owned()),
-        ..join(member_id, &[])
     }
 }
 
@@ -310,208 +289,6 @@ fn giving_up_in_time_ends_the_deadline() {
     assert_eq!(fixture.group.next_deadline(), Some(fixture.now + SESSION));
 }
 
-fn static_join(member_id: &str, instance_id: &str) -> Heartbeat {
-    Heartbeat {
-        instance_id: Some(instance_id.to_owned()),
-        ..join(member_id, &["orders"])
-    }
-}
-
-#[test]
-fn a_static_member_comes_back_to_its_partitions() {
-    let mut fixture = Fixture::new(&[("orders", 4)]);
-    fixture.ok(&static_join("a", "one"));
-    fixture.ok(&join("b", &["orders"]));
-    let kept = fixture.ok(&keep_alive("a", 2)).assignment.unwrap();
-    fixture.ok(&owning("a", 2, &kept));
-    fixture.ok(&keep_alive("b", 3));
-
-    fixture
-        .group
-        .leave("a", Some("one"), LEAVING_FOR_A_WHILE)
-        .unwrap();
-    assert_eq!(
-        fixture.ok(&keep_alive("b", 3)).assignment,
-        None,
-        "nobody takes over"
-    );
-    let back = fixture.ok(&static_join("a2", "one"));
-    assert_eq!(back, answer(3, &kept));
-    assert_eq!(fixture.group.epoch(), 3, "nobody noticed");
-    let old = Heartbeat {
-        instance_id: Some("one".to_owned()),
-        ..keep_alive("a", 3)
-    };
-    assert_eq!(fixture.error(&old), ResponseError::FencedInstanceId);
-    assert_eq!(
-        fixture.error(&keep_alive("a", 3)),
-        ResponseError::UnknownMemberId
-    );
-}
-
-#[test]
-fn a_static_member_that_stays_away_is_expelled() {
-    let mut fixture = Fixture::new(&[("orders", 4)]);
-    fixture.ok(&static_join("a", "one"));
-    fixture
-        .group
-        .leave("a", Some("one"), LEAVING_FOR_A_WHILE)
-        .unwrap();
-    fixture.now += SESSION;
-    assert_eq!(fixture.group.expire(fixture.now), ["a"]);
-    assert_eq!(fixture.group.state(), State::Empty);
-}
-
-#[test]
-fn an_instance_id_has_one_member_at_a_time() {
-    let mut fixture = Fixture::new(&[("orders", 4)]);
-    fixture.ok(&static_join("a", "one"));
-    assert_eq!(
-        fixture.error(&static_join("b", "one")),
-        ResponseError::UnreleasedInstanceId
-    );
-    let stranger = Heartbeat {
-        instance_id: Some("two".to_owned()),
-        ..keep_alive("a", 2)
-    };
-    assert_eq!(fixture.error(&stranger), ResponseError::UnknownMemberId);
-    let fenced = fixture.group.leave("b", Some("one"), LEAVING).unwrap_err();
-    assert_eq!(fenced.error, ResponseError::FencedInstanceId);
-    fixture.group.leave("a", Some("one"), LEAVING).unwrap();
-    fixture.ok(&static_join("b", "one"));
-}
-
-#[test]
-fn administrators_remove_members_by_either_id() {
-    let mut fixture = Fixture::new(&[("orders", 4)]);
-    fixture.ok(&static_join("a", "one"));
-    fixture.ok(&join("b", &["orders"]));
-    let epoch = fixture.group.epoch();
-    let leaving = [("", Some("one")), ("b", None), ("c", None)];
-    let leaving = leaving.map(|(member_id, instance_id)| LeavingMember {
-        member_id,
-        instance_id,
-    });
-    assert_eq!(
-        fixture.group.remove_members(&leaving),
-        [Ok(()), Ok(()), Err(ResponseError::UnknownMemberId)]
-    );
-    assert!(fixture.group.is_empty());
-    assert_eq!(fixture.group.epoch(), epoch + 1, "one change");
-}
-
-#[test]
-fn a_pattern_is_matched_after_the_answer() {
-    let mut fixture = Fixture::new(&[("orders", 2), ("orders-retry", 1), ("payments", 1)]);
-    assert_eq!(
-        fixture.ok(&join_pattern("a", "orders.*")),
-        answer(1, &Assignment::new())
-    );
-    let orders = &fixture.of("orders", 0..2) | &fixture.of("orders-retry", 0..1);
-    assert_eq!(fixture.ok(&keep_alive("a", 1)), answer(2, &orders));
-    assert!(fixture.group.is_subscribed_to("orders-retry"));
-    assert!(!fixture.group.is_subscribed_to("payments"));
-}
-
-#[test]
-fn a_pattern_matches_whole_names_of_topics_created_later() {
-    let mut fixture = Fixture::new(&[("orders", 1)]);
-    fixture.ok(&join_pattern("a", "orders"));
-    fixture.ok(&keep_alive("a", 1));
-    fixture.create_topic("orders-retry", 1);
-    fixture.ok(&keep_alive("a", 2));
-    assert_eq!(fixture.group.epoch(), 2, "a prefix is no match");
-
-    // Until the new pattern is matched, it matches nothing, as in Apache Kafka.
-    let change = Heartbeat {
-        topic_pattern: Some("orders|new".to_owned()),
-        ..keep_alive("a", 2)
-    };
-    assert_eq!(fixture.ok(&change), answer(2, &Assignment::new()));
-    let orders = fixture.of("orders", 0..1);
-    assert_eq!(
-        fixture.ok(&owning("a", 2, &Assignment::new())),
-        answer(3, &orders)
-    );
-
-    fixture.create_topic("new", 1);
-    assert_eq!(
-        fixture.ok(&owning("a", 3, &orders)).assignment,
-        None,
-        "matched after the answer"
-    );
-    let both = &orders | &fixture.of("new", 0..1);
-    assert_eq!(fixture.ok(&owning("a", 3, &orders)), answer(4, &both));
-}
-
-/// The empty regular expression is none: compiled, it would match every topic's name.
-#[test]
-fn an_empty_pattern_subscribes_to_nothing() {
-    let mut fixture = Fixture::new(&[("orders", 2)]);
-    let nothing = Assignment::new();
-    assert_eq!(fixture.ok(&join_pattern("a", "")), answer(1, &nothing));
-    assert_eq!(fixture.ok(&keep_alive("a", 1)).assignment, None);
-}
-
-#[test]
-fn a_pattern_that_cannot_be_compiled_is_refused_and_changes_nothing() {
-    let mut fixture = Fixture::new(&[("orders", 2)]);
-    for pattern in ["[", "a)(b", "(?<name"] {
-        let rejected = fixture.send(&join_pattern("a", pattern)).unwrap_err();
-        assert_eq!(rejected.error, ResponseError::InvalidRegularExpression);
-        let start = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: ");
-        assert!(rejected.message.starts_with(&start), "{}", rejected.message);
-    }
-    assert!(fixture.group.is_empty());
-}
-
-#[test]
-fn a_pattern_that_would_take_too_long_is_refused() {
-    let mut fixture = Fixture::new(&[("orders", 2)]);
-    let long = "orders|".repeat(10_000);
-    for pattern in ["((a{100}){100}){100}", &long] {
-        let error = fixture.error(&join_pattern("a", pattern));
-        assert_eq!(error, ResponseError::InvalidRegularExpression);
-    }
-}
-
-#[test]
-fn patterns_mean_what_they_mean_in_re2() {
-    let patterns = [
-        r"[\w.-]{1,200}",
-        r"\p{L}+",
-        "(?i)ORDERS",
-        r"[^\d]+",
-        "or.*s",
-        "^orders$",
-        "orders|payments",
-    ];
-    for pattern in patterns {
-        let mut fixture = Fixture::new(&[("orders", 2)]);
-        fixture.ok(&join_pattern("a", pattern));
-        let orders = fixture.of("orders", 0..2);
-        let told = fixture.ok(&keep_alive("a", 1)).assignment;
-        assert_eq!(told, Some(orders), "{pattern}");
-    }
-}
-
-#[test]
-fn a_member_that_drops_its_pattern_drops_its_topics() {
-    let mut fixture = Fixture::new(&[("orders", 2)]);
-    fixture.ok(&join_pattern("a", "orders"));
-    let orders = fixture.ok(&keep_alive("a", 1)).assignment.unwrap();
-    let without = Heartbeat {
-        topic_pattern: Some(String::new()),
-        ..owning("a", 2, &orders)
-    };
-    assert_eq!(fixture.ok(&without), answer(2, &Assignment::new()));
-    assert_eq!(
-        fixture.ok(&owning("a", 2, &Assignment::new())).member_epoch,
-        3
-    );
-    assert!(!fixture.group.is_subscribed_to("orders"));
-}
-
 #[test]
 fn what_a_member_unsubscribed_from_is_taken_away_even_before_a_new_assignment() {
     let mut fixture = Fixture::new(&[("orders", 1), ("payments", 1)]);
@@ -580,88 +357,10 @@ fn most_votes_choose_the_assignor() {
 }
 
 #[test]
-fn commits_are_of_the_member_and_its_epoch() {
-    let (fixture, a, b) = settled();
-    let commit = |member_id: &str, epoch: i32, partitions: &Assignment| {
-        let partitions: Vec<_> = partitions.iter().copied().collect();
-        fixture
-            .group
-            .accept_commit(committer(member_id, epoch, &partitions))
-    };
-    let stale = Err(ResponseError::StaleMemberEpoch);
-    assert_eq!(commit("a", 3, &a), Ok(()));
-    assert_eq!(
-        commit("a", 3, &b),
-        Ok(()),
-        "whose partition it is was not asked before KIP-1251 either"
-    );
-    assert_eq!(commit("a", 2, &a), Ok(()), "had it in epoch 2 already");
-    assert_eq!(commit("b", 2, &b), stale, "got it in epoch 3");
-    assert_eq!(commit("a", 2, &b), stale, "not its own");
-    assert_eq!(commit("a", 4, &a), stale, "ahead");
-    assert_eq!(commit("c", 3, &a), Err(ResponseError::UnknownMemberId));
-    assert_eq!(
-        commit("", -1, &a),
-        Err(ResponseError::UnknownMemberId),
-        "there are members"
-    );
-}
-
-#[test]
-fn others_commit_while_there_are_no_members() {
-    let group = ConsumerGroup::new("group");
-    let nobody = Committer {
-        version: 8,
-        ..committer("", -1, &[])
-    };
-    assert_eq!(group.accept_commit(nobody), Ok(()));
-    let unknown = Err(ResponseError::UnknownMemberId);
-    assert_eq!(group.accept_commit(committer("a", 2, &[])), unknown);
-}
-
-#[test]
-fn members_commit_with_versions_that_have_epochs() {
-    let (fixture, ..) = settled();
-    let old = Committer {
-        version: 8,
-        ..committer("a", 3, &[])
-    };
-    let unsupported = Err(ResponseError::UnsupportedVersion);
-    assert_eq!(fixture.group.accept_commit(old), unsupported);
-}
-
-#[test]
-fn transactions_need_not_say_who_commits() {
-    let (fixture, ..) = settled();
-    let commit = |member_id, epoch| {
-        fixture.group.accept_commit(Committer {
-            transactional: true,
-            version: 3,
-            ..committer(member_id, epoch, &[])
-        })
-    };
-    assert_eq!(commit("", -1), Ok(()));
-    assert_eq!(commit("a", 3), Ok(()));
-    assert_eq!(commit("a", 4), Err(ResponseError::IllegalGeneration));
-    assert_eq!(commit("c", 3), Err(ResponseError::UnknownMemberId));
-}
-
-#[test]
-fn offsets_are_fetched_in_the_current_epoch() {
-    let (fixture, ..) = settled();
-    let fetch = |member_id, epoch| fixture.group.check_fetch(member_id, epoch);
-    assert_eq!(fetch(None, -1), Ok(()), "nobody in particular");
-    assert_eq!(fetch(Some("a"), 3), Ok(()));
-    assert_eq!(fetch(Some("a"), 2), Err(ResponseError::StaleMemberEpoch));
-    assert_eq!(fetch(Some("a"), 4), Err(ResponseError::StaleMemberEpoch));
-    assert_eq!(fetch(Some("c"), 3), Err(ResponseError::UnknownMemberId));
-}
-
-#[test]
 fn changes_in_quick_succession_are_answered_by_one_assignment() {
     let mut fixture = Fixture::new(&[("orders", 3)]);
     let interval = Duration::from_secs(1);
-    fixture.timing.assignment_interval = interval;
+    fixture.config.assignment_interval = interval;
     fixture.ok(&join("a", &["orders"]));
     fixture.ok(&join("b", &["orders"]));
     fixture.ok(&join("c", &["orders"]));

@@ -1,8 +1,9 @@
 //! How members come to their partitions: revocation before assignment, epoch by epoch.
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
-use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::{CreatePartitionsRequest, DeleteTopicsRequest};
 
 use crate::support::broker::unique;
 use crate::support::consumer_group::{
@@ -120,6 +121,27 @@ async fn topics_come_and_go() {
     .await;
     settle(&mut [&mut consumer]).await;
     assert_eq!(consumer.epoch, 4);
+}
+
+/// "Recompute on partition add."
+#[tokio::test]
+async fn topics_grow() {
+    let topic = topic(1).await;
+    let mut consumer = Consumer::alone(&unique("group"), &[&topic]).await;
+    let grown = CreatePartitionsTopic::default()
+        .with_name(topic.topic_name())
+        .with_count(3)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![grown])
+        .with_timeout_ms(10_000);
+    let result = only(consumer.client.send(3, request).await.results);
+    assert_eq!(result.error_code.err(), None);
+    eventually(DEADLINE, "the new partitions", async || {
+        (consumer.beat().await == Some(of(&topic, 0..3))).then_some(())
+    })
+    .await;
+    assert_eq!(consumer.epoch, 3);
 }
 
 /// Each change raises the group's epoch by one; members follow in their own time, and never back.
