@@ -1,8 +1,6 @@
 //! Requests of idempotent and transactional producers, and about them.
 
-use kafka_protocol::messages::add_partitions_to_txn_request::{
-    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
-};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -49,13 +47,6 @@ pub(super) fn add_partitions_to_txn(version: i16) -> Typical {
         &[
             &|request| request.v3_and_below_transactional_id = transactional_id(),
             &|request| request.v3_and_below_topics = topics(),
-            &|request| {
-                request.transactions = vec![
-                    AddPartitionsToTxnTransaction::default()
-                        .with_transactional_id(transactional_id())
-                        .with_topics(topics()),
-                ];
-            },
         ],
     )
 }
@@ -141,7 +132,6 @@ pub(super) fn list_transactions(version: i16) -> Typical {
                 request.producer_id_filters = vec![ProducerId(0), ProducerId(1)];
             },
             &|request| request.duration_filter = 0,
-            &|request| request.transactional_id_pattern = some("typ.*"),
         ],
     )
 }
