@@ -19,7 +19,7 @@
 //!
 //! # How a request travels
 //! `net` reads a frame and writes the answer, `api` decodes it and asks [`State`](state) (one owner, one lock, no
-//! `.await` inside), which keeps topics in `log` and members in `group`.
+//! `.await` inside), which keeps topics in `log`, members in `group` and transactional ids in `transaction`.
 
 mod api;
 mod broker;
