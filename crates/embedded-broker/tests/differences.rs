@@ -14,9 +14,17 @@ use embedded_broker::Broker;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::CreatableTopicConfig;
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DescribeTransactionsRequest, EndTxnRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DescribeLogDirsRequest,
+    DescribeTransactionsRequest, EndTxnRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, MetadataRequest, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
@@ -25,10 +33,10 @@ use support::broker::unique;
 use support::consumer_group::{Consumer, Partitions, describe};
 use support::group::{JOIN, LONG_MS, Member};
 use support::raw::{RawClient, request_frame};
-use support::records::{Batch, altered, decode, values};
+use support::records::{Batch, altered, decode, now, values};
 use support::topic::{
-    FETCH_BY_NAME, PRODUCE, Topic, append, creatable, fetch_partition, fetch_request, fetched,
-    only, produce, produce_request,
+    EARLIEST, FETCH_BY_NAME, PRODUCE, Topic, append, creatable, fetch_partition, fetch_request,
+    fetched, list_offsets_request, only, produce, produce_request,
 };
 use support::wait::{DEADLINE, eventually};
 
@@ -45,9 +53,22 @@ async fn start() -> (Broker, RawClient) {
 }
 
 async fn create_topic(client: &mut RawClient) -> Topic {
+    create_topic_with(client, &[]).await
+}
+
+async fn create_topic_with(
+    client: &mut RawClient,
+    configs: &[(&'static str, &'static str)],
+) -> Topic {
     let name = unique("topic");
+    let configs = configs.iter().map(|(name, value)| {
+        CreatableTopicConfig::default()
+            .with_name((*name).into())
+            .with_value(Some((*value).into()))
+    });
+    let topic = creatable(&name, 1).with_configs(configs.collect());
     let request = CreateTopicsRequest::default()
-        .with_topics(vec![creatable(&name, 1)])
+        .with_topics(vec![topic])
         .with_timeout_ms(10_000);
     let result = only(client.send(7, request).await.topics);
     assert_eq!(result.error_code.err(), None);
@@ -179,6 +200,95 @@ async fn records_are_kept_unread() {
     let nonsense = altered(&Batch::of(["value"]).encode(), RECORDS, &[0xFF; 8]);
     let answer = produce(&mut client, &topic, 0, nonsense).await;
     assert_eq!((answer.error_code.err(), answer.base_offset), (None, 0));
+}
+
+/// "Compaction leaves a batch alone whose records make no sense."
+#[tokio::test]
+async fn nonsense_is_no_reason_to_stop_compacting() {
+    let (_broker, mut client) = start().await;
+    // Opened when it arrives only where the topic is compacted already.
+    let topic = create_topic_with(&mut client, &[("segment.ms", "1")]).await;
+    let nonsense = altered(&Batch::of(["value"]).encode(), RECORDS, &[0xFF; 8]);
+    produce(&mut client, &topic, 0, nonsense).await;
+    for later in [10, 20, 30] {
+        let batch = Batch::keyed(&[(Some("key"), Some("value"))]).made_at(now() + later);
+        append(&mut client, &topic, 0, &batch).await;
+    }
+    let policy = AlterableConfig::default()
+        .with_name("cleanup.policy".into())
+        .with_value(Some("compact".into()));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2) // a topic
+        .with_resource_name(topic.name.clone().into())
+        .with_configs(vec![policy]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let altered = only(client.send(1, request).await.responses);
+    assert_eq!(altered.error_code.err(), None);
+    eventually(DEADLINE, "a record to be compacted away", async || {
+        let request = fetch_request(&topic, vec![fetch_partition(0, 1)]);
+        let left = fetched(client.send(FETCH_BY_NAME, request).await);
+        (decode(left.records).first()?.offset == 2).then_some(())
+    })
+    .await;
+    let request = fetch_request(&topic, vec![fetch_partition(0, 0)]);
+    let kept = fetched(client.send(FETCH_BY_NAME, request).await).records;
+    assert_eq!(kept.expect("records")[RECORDS..][..8], [0xFF; 8]);
+}
+
+/// "Logs are looked through a second after they changed."
+#[tokio::test]
+async fn old_records_go_within_seconds() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic_with(&mut client, &[("retention.ms", "1000")]).await;
+    let old = Batch::of(["old"]).made_at(now() - 60_000);
+    append(&mut client, &topic, 0, &old).await;
+    let appended = Instant::now();
+    eventually(DEADLINE, "the old record to go", async || {
+        let request = list_offsets_request(&topic, 0, EARLIEST);
+        let answer = only(only(client.send(8, request).await.topics).partitions);
+        (answer.offset == 1).then_some(())
+    })
+    .await;
+    let took = appended.elapsed();
+    assert!(took > Duration::from_millis(900), "{took:?}");
+}
+
+/// "Deleted records give their memory back at once."
+#[tokio::test]
+async fn deleted_records_take_no_room() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    append(&mut client, &topic, 0, &Batch::of(["one", "two"])).await;
+    assert!(size_of_all_logs(&mut client).await > 0);
+    let everything = DeleteRecordsTopic::default()
+        .with_name(topic.topic_name())
+        .with_partitions(vec![DeleteRecordsPartition::default().with_offset(-1)]);
+    let request = DeleteRecordsRequest::default().with_topics(vec![everything]);
+    let deleted = only(only(client.send(2, request).await.topics).partitions);
+    assert_eq!(deleted.error_code.err(), None);
+    assert_eq!(size_of_all_logs(&mut client).await, 0);
+}
+
+/// "The records of all topics take at most 1 GiB (`--max-memory`)."
+#[tokio::test]
+async fn beyond_the_limit_the_oldest_records_go() {
+    let broker = Broker::builder().max_memory(16 << 20).start().await;
+    let broker = broker.expect("start a broker");
+    let mut client = RawClient::connect_to(&broker.bootstrap_servers()).await;
+    let topic = create_topic(&mut client).await;
+    let batch = Batch::of_size(500_000);
+    for _ in 0..60 {
+        append(&mut client, &topic, 0, &batch).await;
+    }
+    let size = size_of_all_logs(&mut client).await;
+    assert!((14 << 20..=16 << 20).contains(&size), "{size}");
+}
+
+async fn size_of_all_logs(client: &mut RawClient) -> i64 {
+    let request = DescribeLogDirsRequest::default().with_topics(None);
+    let directory = only(client.send(4, request).await.results);
+    let partitions = directory.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| partition.partition_size).sum()
 }
 
 /// "A consumer's join is answered even if its subscription is nonsense."

@@ -12,6 +12,9 @@ use super::batch::BatchHeader;
 /// Large enough for one fetch, small enough that deleting the oldest takes little at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Less than this is copied out of its mapping when the chunk is sealed.
+const SMALL_BYTES: usize = CHUNK_BYTES / 16;
+
 /// The timestamp of what has none.
 pub(crate) const NO_TIMESTAMP: i64 = -1;
 
@@ -121,13 +124,18 @@ impl Chunk {
 
     /// Ends the filling.
     pub(crate) fn seal(&mut self) {
-        if let Memory::Open(_) = self.memory {
-            let open = std::mem::replace(&mut self.memory, Memory::Sealed(Bytes::new()));
-            if let Memory::Open(memory) = open {
-                self.memory = Memory::Sealed(Bytes::from_owner(memory));
-            }
-            Arc::make_mut(&mut self.batches).shrink_to_fit();
+        let Memory::Open(_) = self.memory else {
+            return;
+        };
+        let open = std::mem::replace(&mut self.memory, Memory::Sealed(Bytes::new()));
+        if let Memory::Open(memory) = open {
+            self.memory = Memory::Sealed(match memory.get(..self.length) {
+                // Segments may be closed after each record: not each of them is worth a mapping.
+                Some(batches) if batches.len() < SMALL_BYTES => Bytes::copy_from_slice(batches),
+                _ => Bytes::from_owner(memory),
+            });
         }
+        Arc::make_mut(&mut self.batches).shrink_to_fit();
     }
 
     /// A copy that shares the memory of this one, if it is sealed.
