@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::cluster::{Cluster, Node};
 use crate::error::StartError;
 use crate::net::listener::{Listeners, Switch};
+use crate::security::{Credentials, SaslUsers};
 use crate::settings::Settings;
 use crate::state::{Shared, State};
 
@@ -25,6 +26,7 @@ pub struct Builder {
     advertised_host: Option<String>,
     nodes: usize,
     worker_threads: usize,
+    sasl_users: Option<SaslUsers>,
     settings: Settings,
 }
 
@@ -36,6 +38,7 @@ impl Default for Builder {
             advertised_host: None,
             nodes: 1,
             worker_threads: 1,
+            sasl_users: None,
             settings: Settings::default(),
         }
     }
@@ -117,6 +120,15 @@ impl Builder {
     #[must_use]
     pub fn worker_threads(mut self, count: usize) -> Self {
         self.worker_threads = count;
+        self
+    }
+
+    /// Who may come in: every listener then demands SASL, by PLAIN or SCRAM-SHA-512. Default: anybody. Needs the cargo feature
+    /// `sasl`.
+    #[must_use]
+    pub fn sasl_users(mut self, users: SaslUsers) -> Self {
+        self.sasl_users = Some(users);
+        self.settings.sasl = true;
         self
     }
 
@@ -211,8 +223,9 @@ async fn serve(
     started: oneshot::Sender<Result<Started, StartError>>,
     mut stopped: watch::Receiver<()>,
 ) {
-    let (listeners, nodes) = match bind(&builder).await {
-        Ok(bound) => bound,
+    let prepared = async { Ok((credentials(&builder)?, bind(&builder).await?)) };
+    let (credentials, (listeners, nodes)) = match prepared.await {
+        Ok(prepared) => prepared,
         Err(error) => {
             let _nobody_waits = started.send(Err(error));
             return;
@@ -222,7 +235,7 @@ async fn serve(
     tokio::spawn(run_timers(Arc::clone(&shared)));
     let serving = listeners.into_iter().zip(&nodes);
     let switches = serving
-        .map(|(listeners, node)| listeners.serve(Arc::clone(&shared), node.id))
+        .map(|(listeners, node)| listeners.serve(Arc::clone(&shared), node.id, credentials.clone()))
         .collect();
     let _nobody_waits = started.send(Ok(Started {
         nodes,
@@ -231,6 +244,12 @@ async fn serve(
     }));
     // An error says that the handle was dropped, which is how a broker is stopped.
     let _dropped = stopped.changed().await;
+}
+
+/// What clients have to prove, if anything.
+fn credentials(builder: &Builder) -> Result<Option<Arc<Credentials>>, StartError> {
+    let derived = builder.sasl_users.as_ref().map(Credentials::derive);
+    Ok(derived.transpose()?.map(Arc::new))
 }
 
 async fn bind(builder: &Builder) -> Result<(Vec<Listeners>, Vec<Node>), StartError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use crate::config::Overrides;
+use crate::security::ListenerKind;
 
 /// `offsets.topic.num.partitions` and `transaction.state.log.num.partitions` of Apache Kafka.
 const COORDINATOR_SLOTS: usize = 50;
@@ -66,13 +67,14 @@ impl Cluster {
     }
 
     /// What tells the nodes apart, as configurations that tools describe, by node id.
-    pub(crate) fn static_configs(&self) -> BTreeMap<i32, Overrides> {
+    pub(crate) fn static_configs(&self, sasl: bool) -> BTreeMap<i32, Overrides> {
+        let protocol = ListenerKind::Plaintext.protocol(sasl);
         let configs = |node: &Node| {
-            let listener = format!("PLAINTEXT://{}", node.bootstrap_server());
+            let listener = format!("{protocol}://{}", node.bootstrap_server());
             [
                 ("node.id", node.id.to_string()),
                 ("broker.id", node.id.to_string()),
-                ("listeners", format!("PLAINTEXT://{}", node.address)),
+                ("listeners", format!("{protocol}://{}", node.address)),
                 ("advertised.listeners", listener),
             ]
             .map(|(name, value)| (name.to_owned(), value))

@@ -39,6 +39,19 @@ pub enum StartError {
         /// The bound that it breaks.
         reason: &'static str,
     },
+    /// The program was built without what the setting needs.
+    #[error(
+        "`{setting}` needs the cargo feature `{feature}`: build embedded-broker with `--features {feature}`"
+    )]
+    FeatureMissing {
+        /// The setting's name, as the command line spells it.
+        setting: &'static str,
+        /// The feature's name.
+        feature: &'static str,
+    },
+    /// The users are no users.
+    #[error(transparent)]
+    SaslUsers(#[from] crate::SaslUsersError),
     /// The broker's thread or runtime could not be made.
     #[error("cannot start the broker's thread: {0}")]
     Thread(#[source] io::Error),

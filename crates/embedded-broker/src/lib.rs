@@ -38,6 +38,7 @@ mod probe;
 mod record_view;
 mod refusal;
 mod requests;
+mod security;
 mod settings;
 mod snapshot;
 mod state;
@@ -52,6 +53,7 @@ pub use fault::{Fault, FaultBuilder, Faults};
 pub use probe::{ProbeError, probe};
 pub use record_view::{RecordState, RecordView};
 pub use requests::{RequestView, Requests};
+pub use security::{SaslUsers, SaslUsersError};
 pub use snapshot::{
     GroupSnapshot, MemberSnapshot, NodeSnapshot, NodeState, OffsetSnapshot, PartitionSnapshot,
     Snapshot, TopicPartition, TopicSnapshot, TransactionSnapshot,

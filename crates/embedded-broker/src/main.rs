@@ -1,10 +1,11 @@
 //! The broker as a program of its own: `embedded-broker serve`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use embedded_broker::{Broker, ProbeError, StartError, probe};
+use embedded_broker::{Broker, ProbeError, SaslUsers, StartError, probe};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +60,10 @@ struct Serve {
     /// How much memory records may take, beyond which the oldest are deleted: bytes, or a number with KiB, MiB or GiB
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     max_memory: usize,
+
+    /// Let in only the users of this file, by SASL PLAIN or SCRAM-SHA-512; its lines are name:password
+    #[arg(long, value_name = "FILE")]
+    sasl_users: Option<PathBuf>,
 
     /// How many threads serve
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
@@ -116,6 +121,9 @@ async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
         .remembered_requests(0);
     if let Some(host) = serve.advertised_host {
         builder = builder.advertised_host(host);
+    }
+    if let Some(file) = serve.sasl_users {
+        builder = builder.sasl_users(SaslUsers::from_file(file)?);
     }
     let broker = builder.start().await?;
     println!("embedded-broker is ready on {}", broker.bootstrap_servers());

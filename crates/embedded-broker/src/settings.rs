@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     /// `log.retention.check.interval.ms`: how long after a change the logs are looked through, for retention and compaction
     /// alike. Apache Kafka's 5 minutes are too long for a lesson.
     pub(crate) log_check_interval: Duration,
+    /// Whether every listener demands SASL.
+    pub(crate) sasl: bool,
     /// How many of the latest requests are remembered for whoever judges a client by them.
     pub(crate) remembered_requests: usize,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             max_memory: 1 << 30,
             max_transaction_timeout: Duration::from_secs(900),
             log_check_interval: Duration::from_secs(1),
+            sasl: false,
             remembered_requests: 10_000,
         }
     }

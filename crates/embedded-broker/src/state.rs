@@ -56,7 +56,10 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(settings: Settings, cluster: Cluster) -> Self {
         Self {
-            configs: Configs::new(settings.static_configs(), cluster.static_configs()),
+            configs: Configs::new(
+                settings.static_configs(),
+                cluster.static_configs(settings.sasl),
+            ),
             settings,
             cluster,
             topics: Topics::default(),

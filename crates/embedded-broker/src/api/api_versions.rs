@@ -45,6 +45,7 @@ impl Api for ApiVersions {
             let error = ResponseError::InvalidRequest.code();
             return Outcome::Reply(ApiVersionsResponse::default().with_error_code(error));
         }
+        cx.session.versions_told();
         Outcome::Reply(response(cx.version))
     }
 }

@@ -84,6 +84,7 @@ impl World {
             client_host: "/127.0.0.1".to_owned(),
             version,
             hurry: Arc::new(Hurry::default()),
+            session: Arc::default(),
         };
         let mut serving = (api.serve)(Arc::clone(&self.shared), cx, typical::CORRELATION_ID, body);
         serving.as_mut().poll(&mut Task::from_waker(Waker::noop()))

@@ -50,6 +50,8 @@ mod produce;
 mod record_checks;
 #[cfg(test)]
 mod registry;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
 #[cfg(test)]
@@ -69,6 +71,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::Now;
 use crate::fault;
 use crate::net::wire::{FromWire, encode_answer};
+use crate::security::Session;
 use crate::state::{Shared, State};
 
 /// One Kafka API.
@@ -109,6 +112,8 @@ pub(crate) struct Context {
     pub(crate) version: i16,
     /// Set while a further request waits behind this one on its connection: a long poll then answers with what it has.
     pub(crate) hurry: Arc<Hurry>,
+    /// What the connection came in by and has proved.
+    pub(crate) session: Arc<Session>,
 }
 
 /// Tells a parked long poll that its own client is waiting for it to end.
@@ -214,6 +219,7 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<sync_group::SyncGroup>(),
     Registration::of::<describe_groups::DescribeGroups>(),
     Registration::of::<list_groups::ListGroups>(),
+    Registration::of::<sasl_handshake::SaslHandshake>(),
     Registration::of::<api_versions::ApiVersions>(),
     Registration::of::<create_topics::CreateTopics>(),
     Registration::of::<delete_topics::DeleteTopics>(),
@@ -230,6 +236,7 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<describe_configs::DescribeConfigs>(),
     Registration::of::<alter_configs::AlterConfigs>(),
     Registration::of::<describe_log_dirs::DescribeLogDirs>(),
+    Registration::of::<sasl_authenticate::SaslAuthenticate>(),
     Registration::of::<create_partitions::CreatePartitions>(),
     Registration::of::<delete_groups::DeleteGroups>(),
     Registration::of::<elect_leaders::ElectLeaders>(),

@@ -67,6 +67,7 @@ async fn ask<R: Request>(
         client_host: "/127.0.0.1".to_owned(),
         version,
         hurry: Arc::default(),
+        session: Arc::default(),
     };
     let mut body = BytesMut::new();
     request.encode(&mut body, version).expect("a request");

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader};
@@ -22,6 +22,7 @@ use super::listener::Endpoint;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
 use crate::requests::Client;
+use crate::security::{ListenerKind, Session};
 
 /// How much is asked of the socket at least, and how far a parked connection reads ahead.
 const READ_BYTES: usize = 16 * 1024;
@@ -31,6 +32,13 @@ const KEPT_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Answers are gathered up to this size while further requests have already arrived.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// A client that has not authenticated gets no more memory for one frame (`sasl.server.max.receive.size` of Apache Kafka).
+const UNAUTHENTICATED_FRAME: usize = 512 * 1024;
+
+/// How long a client waits to hear that it is not let in, which makes guessing slow
+/// (`connection.failed.authentication.delay.ms` of Apache Kafka).
+const FAILED_AUTHENTICATION_DELAY: Duration = Duration::from_millis(100);
 
 /// Why a connection ended, other than by the client closing it.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +55,29 @@ enum Ended {
     UnknownApi(i16),
     #[error("{api:?} version {version} is not offered")]
     UnknownVersion { api: ApiKey, version: i16 },
+    #[error("{0}")]
+    NotAdmitted(String),
+    #[error("authentication failed: {0}")]
+    Unauthenticated(String),
+    #[error("a frame of {0} bytes from a client that has not authenticated")]
+    LongBeforeAuthentication(usize),
 }
 
 /// Serves one client until it hangs up or sends what cannot be served.
-pub(crate) async fn run<R, W>(endpoint: Endpoint, (reader, writer): (R, W), peer: SocketAddr)
-where
+pub(crate) async fn run<R, W>(
+    endpoint: Endpoint,
+    kind: ListenerKind,
+    (reader, writer): (R, W),
+    peer: SocketAddr,
+) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let node_id = endpoint.node_id;
+    let session = Session::new(kind, endpoint.credentials.clone());
     let connection = Connection {
+        authenticating: !session.is_open(),
+        session: Arc::new(session),
         endpoint,
         reader,
         writer,
@@ -77,6 +98,9 @@ struct Connection<R, W> {
     reader: R,
     writer: W,
     peer: SocketAddr,
+    session: Arc<Session>,
+    /// Whether the session has to be asked what is served. Never again once it is open.
+    authenticating: bool,
     /// Where the last request was counted: clients hardly ever change their name.
     client: Option<Arc<Client>>,
     /// What has arrived and is not yet taken as a frame.
@@ -107,12 +131,27 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     return Err(reason);
                 }
             }
+            if self.authenticating {
+                self.look_at_authentication().await?;
+            }
             let pending: usize = self.output.iter().map(Bytes::len).sum();
             if pending >= WRITE_BYTES || !self.has_frame()? {
                 self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Lets a client in that has authenticated, and tells one that has failed.
+    async fn look_at_authentication(&mut self) -> Result<(), Ended> {
+        self.authenticating = !self.session.is_open();
+        let Some(reason) = self.session.failure() else {
+            return Ok(());
+        };
+        tokio::time::sleep(FAILED_AUTHENTICATION_DELAY).await;
+        // The reason matters more than whether the client is still there to be told.
+        let _broken = self.flush().await;
+        Err(Ended::Unauthenticated(reason))
     }
 
     /// Writes the answers that are not yet written, unless and until the node is paused.
@@ -144,6 +183,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
             // Room for the rest of the frame, but no more than what was really sent once more: announcing much is free.
             let expected = frame::length(&self.input)?.map_or(0, |length| LENGTH_BYTES + length);
+            if self.authenticating && expected > UNAUTHENTICATED_FRAME {
+                return Err(Ended::LongBeforeAuthentication(expected));
+            }
             let missing = expected.saturating_sub(self.input.len());
             self.input
                 .reserve(missing.clamp(READ_BYTES, self.input.len().max(KEPT_BUFFER)));
@@ -165,7 +207,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Serves one request.
     async fn answer(&mut self, mut frame: Bytes) -> Result<Served, Ended> {
-        let api = match find_api(&frame)? {
+        let found = find_api(&frame)?;
+        if self.authenticating {
+            let api = match &found {
+                Found::Offered(api) => api.key,
+                Found::NewerApiVersions { .. } => ApiKey::ApiVersions,
+            };
+            self.session.admit(api).map_err(Ended::NotAdmitted)?;
+        }
+        let api = match found {
             Found::Offered(api) => api,
             Found::NewerApiVersions { correlation_id } => {
                 return Ok(Served::Answer(api::unsupported_api_versions(
@@ -189,6 +239,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             client_host: format!("/{}", self.peer.ip()),
             version,
             hurry: Arc::clone(&hurry),
+            session: Arc::clone(&self.session),
         };
         let shared = Arc::clone(&self.endpoint.shared);
         let mut serving = api::start(api, shared, cx, header.correlation_id, frame);

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::connection;
 use super::gate::Gate;
 use crate::error::StartError;
+use crate::security::{Credentials, ListenerKind};
 use crate::state::Shared;
 
 /// As many clients may wait to be accepted.
@@ -27,6 +28,8 @@ pub(crate) struct Endpoint {
     pub(crate) node_id: i32,
     /// Closed while the node is paused.
     pub(crate) gate: Arc<Gate>,
+    /// What clients have to prove. None if anybody may come in.
+    pub(crate) credentials: Option<Arc<Credentials>>,
 }
 
 /// A node's sockets, bound and listening.
@@ -111,13 +114,19 @@ impl Listeners {
     }
 
     /// Serves clients in the background, until the runtime ends.
-    pub(crate) fn serve(self, shared: Arc<Shared>, node_id: i32) -> Switch {
+    pub(crate) fn serve(
+        self,
+        shared: Arc<Shared>,
+        node_id: i32,
+        credentials: Option<Arc<Credentials>>,
+    ) -> Switch {
         let gate = Arc::new(Gate::default());
         let (commands, received) = unbounded_channel();
         let endpoint = Endpoint {
             shared,
             node_id,
             gate: Arc::clone(&gate),
+            credentials,
         };
         info!(node_id, address = %self.address, "listening");
         tokio::spawn(run(self.sockets, endpoint, received));
@@ -229,7 +238,7 @@ async fn connected(endpoint: Endpoint, mut stream: TcpStream, peer: SocketAddr) 
     if let Err(error) = stream.set_nodelay(true) {
         warn!(%peer, %error, "cannot turn off Nagle's algorithm");
     }
-    connection::run(endpoint, stream.split(), peer).await;
+    connection::run(endpoint, ListenerKind::Plaintext, stream.split(), peer).await;
 }
 
 /// The port of a stopped node: bound, so that nobody else is given it, but not listening, so that clients are refused.

@@ -14,7 +14,8 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest,
     DeleteTopicsRequest, DescribeClusterRequest, DescribeLogDirsRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, SaslAuthenticateRequest,
+    SaslHandshakeRequest,
 };
 use uuid::Uuid;
 
@@ -50,6 +51,17 @@ pub(super) fn api_versions(version: i16) -> Typical {
             request.client_software_name = text("typical-software");
             request.client_software_version = text("1.0");
         }],
+    )
+}
+
+pub(super) fn sasl_handshake(version: i16) -> Typical {
+    filled::<SaslHandshakeRequest>(version, &[&|request| request.mechanism = text("PLAIN")])
+}
+
+pub(super) fn sasl_authenticate(version: i16) -> Typical {
+    filled::<SaslAuthenticateRequest>(
+        version,
+        &[&|request| request.auth_bytes = b"\0user\0password"[..].into()],
     )
 }
 

@@ -92,6 +92,8 @@ pub(crate) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Option<Typic
         ApiKey::DescribeConfigs => configuration::describe_configs(version),
         ApiKey::AlterConfigs => configuration::alter_configs(version),
         ApiKey::DescribeLogDirs => administration::describe_log_dirs(version),
+        ApiKey::SaslHandshake => administration::sasl_handshake(version),
+        ApiKey::SaslAuthenticate => administration::sasl_authenticate(version),
         ApiKey::CreatePartitions => administration::create_partitions(version),
         ApiKey::DeleteGroups => groups::delete_groups(version),
         ApiKey::ElectLeaders => administration::elect_leaders(version),
