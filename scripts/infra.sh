@@ -76,8 +76,10 @@ choose() {
 }
 
 up_embedded() {
-    local pid deadline=$((SECONDS + READY_SECONDS))
+    local pid deadline
     [ -n "${broker_binary:-}" ] || build_with_broker "$(first_example)"
+    # Counted from here: the build before it may have taken minutes.
+    deadline=$((SECONDS + READY_SECONDS))
     # `set -m` gives the broker a process group of its own: Ctrl-C for an example must not reach it. nohup lets it
     # outlive the terminal.
     set -m
