@@ -23,13 +23,16 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DescribeLogDirsRequest,
-    DescribeTransactionsRequest, EndTxnRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, MetadataRequest, TransactionalId,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DescribeConfigsRequest,
+    DescribeLogDirsRequest, DescribeTransactionsRequest, EndTxnRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, MetadataRequest, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use support::broker::unique;
+use support::configs::{
+    self, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, SET, TOPIC, alter, ask, config, resource,
+};
 use support::consumer_group::{Consumer, Partitions, describe};
 use support::group::{JOIN, LONG_MS, Member};
 use support::raw::{RawClient, request_frame};
@@ -321,6 +324,63 @@ async fn partitions_are_limited() {
     let larger = only(client.send(3, grown_to(10_001)).await.results);
     let refused = larger.error_code.err();
     assert_eq!(refused, Some(ResponseError::PolicyViolation));
+}
+
+/// "Configurations are described without their documentation."
+#[tokio::test]
+async fn configurations_are_not_explained() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let request = DescribeConfigsRequest::default()
+        .with_resources(vec![resource(TOPIC, &topic.name, None)])
+        .with_include_documentation(true);
+    let described = only(client.send(4, request).await.results).configs;
+    assert!(!described.is_empty());
+    assert!(
+        described
+            .iter()
+            .all(|config| config.documentation.is_none())
+    );
+}
+
+/// "Some families of configurations are left out."
+#[tokio::test]
+async fn families_of_configurations_are_left_out() {
+    let (_broker, mut client) = start().await;
+    let loggers = configs::describe(&mut client, BROKER_LOGGER, "0").await;
+    assert!(loggers.is_empty());
+    let metrics = ask(&mut client, resource(CLIENT_METRICS, "metrics", None)).await;
+    assert_eq!(
+        metrics.error_code.err(),
+        Some(ResponseError::InvalidRequest)
+    );
+    let share_group = [("share.session.timeout.ms", SET, Some("50000"))];
+    let refused = alter(&mut client, GROUP, "group", &share_group).await;
+    let message = "Unknown group config name: share.session.timeout.ms".to_owned();
+    assert_eq!(refused, Some((ResponseError::InvalidConfig, message)));
+    let broker = configs::describe(&mut client, BROKER, "0").await;
+    for family in ["ssl.", "sasl.", "controller.", "remote.", "group.share."] {
+        let of_family = |name: &str| name.starts_with(family);
+        assert!(
+            broker.iter().all(|config| !of_family(&config.name)),
+            "{family}"
+        );
+    }
+}
+
+/// "A node listens where it was started to listen."
+#[tokio::test]
+async fn listeners_are_not_altered() {
+    let (broker, mut client) = start().await;
+    let listeners = format!("PLAINTEXT://{}", broker.bootstrap_servers());
+    let change = [("listeners", SET, Some(&*listeners))];
+    let refused = alter(&mut client, BROKER, "0", &change).await;
+    assert_eq!(
+        refused.map(|(error, _)| error),
+        Some(ResponseError::InvalidRequest)
+    );
+    let described = config(&mut client, BROKER, "0", "listeners").await;
+    assert!(!described.read_only);
 }
 
 /// "A tagged field's number is at most the count of bytes that follow it."

@@ -8,6 +8,9 @@ mod support;
 
 use embedded_broker::Broker;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
 use kafka_protocol::messages::create_topics_request::CreatableTopicConfig;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -15,7 +18,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use kafka_protocol::messages::{
-    CreateTopicsRequest, ElectLeadersRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, ElectLeadersRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest,
 };
 
 use support::raw::RawClient;
@@ -182,4 +186,30 @@ async fn too_few_replicas_refuse_what_all_must_have() {
     broker.start_node(1).expect("start node 1");
     let taken = produce(&mut client, &topic, 0, batch).await;
     assert_eq!(taken.error_code.err(), None, "both are in sync again");
+}
+
+#[tokio::test]
+async fn a_partition_that_nobody_could_lead_is_not_added() {
+    let (broker, topic) = start(1, "1").await;
+    broker.stop_node(2).expect("stop node 2");
+    let mut client = connect(&broker, 0).await;
+    for (node, expected) in [
+        (2, Some(ResponseError::InvalidReplicaAssignment)),
+        (1, None),
+    ] {
+        let assignment =
+            CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(node)]);
+        let topic = CreatePartitionsTopic::default()
+            .with_name(topic.topic_name())
+            .with_count(2)
+            .with_assignments(Some(vec![assignment]));
+        let request = CreatePartitionsRequest::default().with_topics(vec![topic]);
+        let result = only(client.send(3, request).await.results);
+        assert_eq!(
+            result.error_code.err(),
+            expected,
+            "{:?}",
+            result.error_message
+        );
+    }
 }

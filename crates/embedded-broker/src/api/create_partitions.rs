@@ -112,8 +112,9 @@ fn create(
         }
     };
     if topic.assignments.is_some() {
-        for replicas in &replicas {
+        for (index, replicas) in (0..).skip(current).zip(&replicas) {
             placement::check(&state.cluster, replicas, replication_factor)?;
+            placement::check_running(&state.cluster, index, replicas)?;
         }
     }
     if !validate_only {

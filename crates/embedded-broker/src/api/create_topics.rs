@@ -238,11 +238,8 @@ fn assigned(state: &State, topic: &CreatableTopic) -> Result<Vec<Vec<i32>>, Refu
             "partitions should be a consecutive 0-based integer sequence".to_owned(),
         ));
     }
-    let runs = |replicas: &[i32]| replicas.iter().any(|id| state.cluster.is_running(*id));
-    if let Some((index, _)) = by_index.iter().find(|(_, replicas)| !runs(replicas)) {
-        return Err(invalid(format!(
-            "All brokers specified in the manual partition assignment for partition {index} are fenced or in controlled shutdown."
-        )));
+    for (index, replicas) in &by_index {
+        placement::check_running(&state.cluster, *index, replicas)?;
     }
     Ok(by_index.into_values().collect())
 }

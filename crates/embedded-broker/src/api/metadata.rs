@@ -23,7 +23,7 @@ use crate::topic::{NO_LEADER, Partition, Topic};
 pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// Read, write, create, delete, alter, describe, describe configs, alter configs: a bit each, by the operation's code
 /// (`org.apache.kafka.common.acl.AclOperation`). Without an authorizer everybody may do everything.
-const ALL_TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const ALL_TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// Create, cluster action, describe configs, alter configs, idempotent write, alter, describe.
 pub(super) const ALL_CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 

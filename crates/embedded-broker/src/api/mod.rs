@@ -23,6 +23,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
@@ -250,6 +251,7 @@ pub(crate) static APIS: &[Registration] = &[
     Registration::of::<consumer_group_heartbeat::ConsumerGroupHeartbeat>(),
     Registration::of::<consumer_group_describe::ConsumerGroupDescribe>(),
     Registration::of::<list_config_resources::ListConfigResources>(),
+    Registration::of::<describe_topic_partitions::DescribeTopicPartitions>(),
 ];
 
 /// The registration of the API with this key.

@@ -44,3 +44,25 @@ pub(super) fn check(
         message,
     ))
 }
+
+/// Whether somebody could lead the partition.
+///
+/// # Errors
+/// INVALID_REPLICA_ASSIGNMENT, with Apache Kafka's message.
+pub(super) fn check_running(
+    cluster: &Cluster,
+    partition: i32,
+    replicas: &[i32],
+) -> Result<(), Refusal> {
+    if replicas.iter().any(|id| cluster.is_running(*id)) {
+        return Ok(());
+    }
+    let message = format!(
+        "All brokers specified in the manual partition assignment for partition {partition} are fenced or in controlled \
+         shutdown."
+    );
+    Err(Refusal::new(
+        ResponseError::InvalidReplicaAssignment,
+        message,
+    ))
+}

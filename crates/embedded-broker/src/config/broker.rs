@@ -2,8 +2,9 @@
 //!
 //! Most of them say how a broker with disks, replicas and threads works and mean nothing here, but tools list them and
 //! clients ask for some of them; they are described with Apache Kafka's defaults. Those behind a topic's configuration
-//! are acted on through it. Left out are families about what this broker does not have: controllers of a quorum,
-//! delegation tokens, remote storage, SASL, TLS, share groups, streams groups, and classes that are plugged in.
+//! are acted on through it. Left out are families about what this broker does not have, or is told by other means:
+//! controllers of a quorum, delegation tokens, remote storage, SASL, TLS, share groups, streams groups, and classes that
+//! are plugged in.
 
 use super::definition::Check::{Any, AtLeast, Between, BetweenOr, Fraction, ListOf, OneOf};
 use super::definition::{

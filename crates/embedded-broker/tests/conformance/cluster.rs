@@ -1,11 +1,14 @@
-//! DescribeCluster, and OffsetForLeaderEpoch: what a client learns of nodes and of changes among them.
+//! DescribeCluster, DescribeTopicPartitions and OffsetForLeaderEpoch: what a client learns of nodes, of what they lead, and
+//! of changes among them.
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use kafka_protocol::messages::{
-    DescribeClusterRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    DescribeClusterRequest, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    MetadataRequest, OffsetForLeaderEpochRequest,
 };
 
 use crate::support::broker::unique;
@@ -87,6 +90,181 @@ async fn only_brokers_are_described() {
             assert!(cluster.brokers.is_empty() && cluster.cluster_id.is_empty());
         }
     }
+}
+
+/// A page of at most `limit` partitions of these topics, from a topic and partition on.
+fn page(topics: &[&str], limit: i32, start: Option<(&str, i32)>) -> DescribeTopicPartitionsRequest {
+    let topics = topics
+        .iter()
+        .map(|name| TopicRequest::default().with_name(topic_name(name)));
+    let cursor = start.map(|(topic, partition)| {
+        Cursor::default()
+            .with_topic_name(topic_name(topic))
+            .with_partition_index(partition)
+    });
+    DescribeTopicPartitionsRequest::default()
+        .with_topics(topics.collect())
+        .with_response_partition_limit(limit)
+        .with_cursor(cursor)
+}
+
+/// Each topic's name, error and partitions, and where the next page begins.
+type Page = (
+    Vec<(String, Option<ResponseError>, Vec<i32>)>,
+    Option<(String, i32)>,
+);
+
+fn read(response: DescribeTopicPartitionsResponse) -> Page {
+    let topics = response.topics.into_iter().map(|topic| {
+        let name = topic.name.expect("a name").to_string();
+        let partitions = topic.partitions.iter();
+        let indexes = partitions.map(|partition| partition.partition_index);
+        (name, topic.error_code.err(), indexes.collect())
+    });
+    let next = response
+        .next_cursor
+        .map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
+    (topics.collect(), next)
+}
+
+/// Two topics of three partitions, in the order of their names.
+async fn two_topics() -> (Topic, Topic) {
+    let (one, other) = (Topic::create(3).await, Topic::create(3).await);
+    match one.name < other.name {
+        true => (one, other),
+        false => (other, one),
+    }
+}
+
+/// Topics come in the order of their names, each once; a page ends after so many partitions and says where to go on.
+#[tokio::test]
+async fn topics_are_described_page_by_page() {
+    let (first, second) = two_topics().await;
+    let (a, b) = (&*first.name, &*second.name);
+    let all = vec![0, 1, 2];
+    let mut client = RawClient::connect().await;
+    let topic = |name: &str, partitions: &[i32]| (name.to_owned(), None, partitions.to_vec());
+    let cursor = |name: &str, partition| Some((name.to_owned(), partition));
+    let cases: Vec<(DescribeTopicPartitionsRequest, Page)> = vec![
+        (
+            page(&[b, a, b], 2_000, None),
+            (vec![topic(a, &all), topic(b, &all)], None),
+        ),
+        (
+            page(&[a, b], 6, None),
+            (vec![topic(a, &all), topic(b, &all)], None),
+        ),
+        (
+            page(&[a, b], 2, None),
+            (vec![topic(a, &[0, 1])], cursor(a, 2)),
+        ),
+        (page(&[a, b], 3, None), (vec![topic(a, &all)], cursor(b, 0))),
+        (
+            page(&[a, b], 2, Some((a, 2))),
+            (vec![topic(a, &[2]), topic(b, &[0])], cursor(b, 1)),
+        ),
+        (
+            page(&[a, b], 9, Some((b, 1))),
+            (vec![topic(b, &[1, 2])], None),
+        ),
+        (
+            page(&[a, b], 9, Some((a, 9))),
+            (vec![topic(a, &[]), topic(b, &all)], None),
+        ),
+        // At least one partition is described, or nobody would get on.
+        (page(&[a], 0, None), (vec![topic(a, &[0])], cursor(a, 1))),
+    ];
+    for (request, expected) in cases {
+        let asked = format!("{request:?}");
+        assert_eq!(read(client.send(0, request).await), expected, "{asked}");
+    }
+}
+
+/// A partition is described as by Metadata, and with the replicas that might lead although they are not in sync: none.
+#[tokio::test]
+async fn a_partition_is_what_metadata_says() {
+    let topic = Topic::create(1).await;
+    let mut client = RawClient::connect().await;
+    let request = page(&[&topic.name], 2_000, None);
+    let described = only(client.send(0, request).await.topics);
+    assert_eq!(
+        (described.topic_id, described.is_internal),
+        (topic.id, false)
+    );
+    // Read, write, create, delete, alter, describe, describe configs, alter configs.
+    let operations = [3, 4, 5, 6, 7, 8, 10, 11].iter().map(|bit| 1 << bit);
+    assert_eq!(
+        described.topic_authorized_operations,
+        operations.sum::<i32>()
+    );
+    let partition = only(described.partitions);
+    let request = MetadataRequest::default().with_topics(Some(vec![]));
+    let node = only(client.send(12, request).await.brokers).node_id;
+    assert_eq!((partition.leader_id, partition.leader_epoch), (node, 0));
+    assert_eq!(partition.replica_nodes, [node]);
+    assert_eq!(partition.isr_nodes, [node]);
+    assert_eq!(partition.eligible_leader_replicas, Some(vec![]));
+    assert_eq!(partition.last_known_elr, Some(vec![]));
+    assert!(partition.offline_replicas.is_empty());
+}
+
+/// A topic that does not exist stops no other; a page that begins nowhere is refused.
+#[tokio::test]
+async fn pages_that_cannot_be_are_refused() {
+    let topic = Topic::create(1).await;
+    let (name, missing) = (&*topic.name, &*unique("missing"));
+    let mut client = RawClient::connect().await;
+    let (topics, next) = read(client.send(0, page(&[name, missing], 1, None)).await);
+    let unknown = Some(ResponseError::UnknownTopicOrPartition);
+    assert_eq!(
+        topics,
+        [
+            (missing.to_owned(), unknown, vec![]),
+            (name.to_owned(), None, vec![0])
+        ]
+    );
+    assert_eq!(next, None);
+    for start in [(missing, 0), (name, -1)] {
+        let response = client.send(0, page(&[name], 1, Some(start))).await;
+        let refused = Some(ResponseError::InvalidRequest);
+        assert_eq!(
+            read(response),
+            (vec![(name.to_owned(), refused, vec![])], None)
+        );
+    }
+}
+
+/// No names ask for all topics, also from a topic on that is gone.
+#[tokio::test]
+async fn all_topics_are_described() {
+    let (first, second) = two_topics().await;
+    let mut client = RawClient::connect().await;
+    let mut described = Vec::new();
+    let mut start = None;
+    loop {
+        let cursor = start
+            .as_ref()
+            .map(|(topic, index): &(String, i32)| (&**topic, *index));
+        let (topics, next) = read(client.send(0, page(&[], 2, cursor)).await);
+        for (name, error, partitions) in topics {
+            // Others may be deleted by another case meanwhile.
+            if [&first.name, &second.name].contains(&&name) {
+                assert_eq!(error, None);
+                described.extend(partitions.into_iter().map(|index| (name.clone(), index)));
+            }
+        }
+        match next {
+            Some(next) => start = Some(next),
+            None => break,
+        }
+    }
+    let of = |topic: &Topic| [0, 1, 2].map(|index| (topic.name.clone(), index));
+    assert_eq!(described, [of(&first), of(&second)].concat());
+    // The cursor's topic is gone: the next page begins with what follows.
+    let behind_first = format!("{}-", first.name);
+    let response = client.send(0, page(&[], 1, Some((&behind_first, 2)))).await;
+    let (topics, _) = read(response);
+    assert_eq!(topics[0].2, [0], "{topics:?}");
 }
 
 /// The end of `epoch` for a client that believes in `current`: epoch and offset.

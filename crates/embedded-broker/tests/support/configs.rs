@@ -22,6 +22,8 @@ use super::wait::{DEADLINE, eventually};
 pub(crate) const TOPIC: i8 = 2;
 pub(crate) const BROKER: i8 = 4;
 pub(crate) const BROKER_LOGGER: i8 = 8;
+#[allow(dead_code, reason = "only the embedded broker has none")]
+pub(crate) const CLIENT_METRICS: i8 = 16;
 pub(crate) const GROUP: i8 = 32;
 
 /// `ConfigEntry.ConfigSource`: where a value comes from.

@@ -8,14 +8,15 @@ use kafka_protocol::messages::create_topics_request::{
 };
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
+use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeLogDirsRequest, ElectLeadersRequest,
-    ListPartitionReassignmentsRequest, MetadataRequest, SaslAuthenticateRequest,
-    SaslHandshakeRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, ListPartitionReassignmentsRequest,
+    MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
 };
 use uuid::Uuid;
 
@@ -188,5 +189,17 @@ pub(super) fn describe_cluster(version: i16) -> Typical {
             &|request| request.endpoint_type = 1,
             &|request| request.include_fenced_brokers = true,
         ],
+    )
+}
+
+pub(super) fn describe_topic_partitions(version: i16) -> Typical {
+    filled::<DescribeTopicPartitionsRequest>(
+        version,
+        &[&|request| {
+            request.topics = both(|name| TopicRequest::default().with_name(name));
+            request.response_partition_limit = 2_000;
+            let start = Cursor::default().with_topic_name(topic(TOPIC));
+            request.cursor = Some(start);
+        }],
     )
 }

@@ -107,6 +107,7 @@ pub(crate) fn request(api: ApiKey, version: i16, topic_id: Uuid) -> Option<Typic
         ApiKey::ConsumerGroupHeartbeat => groups::consumer_group_heartbeat(version, topic_id),
         ApiKey::ConsumerGroupDescribe => groups::consumer_group_describe(version),
         ApiKey::ListConfigResources => configuration::list_config_resources(version),
+        ApiKey::DescribeTopicPartitions => administration::describe_topic_partitions(version),
         _ => return None,
     })
 }

@@ -389,6 +389,12 @@ fn example_of(api: ApiKey, version: i16) -> Example {
             EACH
         ),
         ApiKey::ListConfigResources => request!(ListConfigResourcesRequest::default(), WHOLE),
+        ApiKey::DescribeTopicPartitions => request!(
+            DescribeTopicPartitionsRequest::default().with_topics(topics(|name| {
+                describe_topic_partitions_request::TopicRequest::default().with_name(name)
+            })),
+            EACH
+        ),
         _ => panic!("give an example of {api:?}, and teach faults its answer"),
     }
 }
