@@ -309,7 +309,8 @@ async fn run_timers(shared: Arc<Shared>) {
             let shared = Arc::clone(&shared);
             tokio::task::spawn_blocking(move || {
                 let result = cleaning.run();
-                shared.state.lock().finish_cleaning(result, Now::read());
+                let replaced = shared.state.lock().finish_cleaning(result, Now::read());
+                drop(replaced);
             });
         }
         match next {

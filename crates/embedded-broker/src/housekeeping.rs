@@ -8,11 +8,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::clock::Now;
-use crate::log::{Cleaned, Cleaning, Dirt, PartitionLog};
+use crate::log::{Cleaned, Cleaning, Dirt, PartitionLog, Replaced};
 use crate::state::State;
 use crate::timers::Timer;
 
@@ -137,25 +137,33 @@ impl State {
         Some(task)
     }
 
-    /// Puts a log's compacted segments in their place.
-    pub(crate) fn finish_cleaning(&mut self, result: CleaningResult, now: Now) {
+    /// Puts a log's compacted segments in their place, and returns what was there: giving back a large log's memory takes a
+    /// while, and should not be waited for by those who wait for the state.
+    pub(crate) fn finish_cleaning(&mut self, result: CleaningResult, now: Now) -> Replaced {
         self.housekeeping.is_cleaning = false;
         let log = self.topics.log_by_id(result.topic_id, result.partition);
-        let done = match (result.cleaned, log) {
-            (Ok(cleaned), Some((log, _))) => log.finish_cleaning(cleaned),
-            (Ok(_), None) => true,
+        let replaced = match (result.cleaned, log) {
+            (Ok(cleaned), Some((log, _))) => {
+                let bytes_before = log.bytes();
+                let replaced = log.finish_cleaning(cleaned);
+                let (topic_id, partition) = (result.topic_id, result.partition);
+                debug!(%topic_id, partition, bytes_before, bytes = log.bytes(), "compacted a log");
+                replaced
+            }
+            (Ok(_), None) => Some(Replaced::default()),
             (Err(error), _) => {
                 warn!(%error, "cannot compact a log");
-                false
+                None
             }
         };
         // Other logs may wait for their turn. One whose compaction was in vain has to wait, or it would be tried without end.
-        if done {
+        if replaced.is_some() {
             self.schedule_sweep(now.instant);
         } else {
             self.topics.upkeep.want_sweep();
         }
         self.keep_house(now);
+        replaced.unwrap_or_default()
     }
 
     /// Deletes the oldest records of all until there is some room again.

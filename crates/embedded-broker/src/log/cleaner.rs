@@ -67,6 +67,10 @@ pub(crate) struct Cleaned {
     vanished: Vec<AbortedTransaction>,
 }
 
+/// The segments that a compaction replaced. They take memory until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced(#[expect(dead_code, reason = "kept to be dropped")] Vec<Segment>);
+
 impl PartitionLog {
     /// Whether the log should be compacted now.
     pub(crate) fn dirt(&self, config: &TopicConfig, now: Now) -> Dirt {
@@ -134,25 +138,25 @@ impl PartitionLog {
         })
     }
 
-    /// Puts the compacted segments into the place of the old ones. False if the old ones are not what they were: records
-    /// were deleted meanwhile, and the work was for nothing.
-    pub(crate) fn finish_cleaning(&mut self, cleaned: Cleaned) -> bool {
+    /// Puts the compacted segments into the place of the old ones, which it returns. None if the old ones are not what they
+    /// were: records were deleted meanwhile, and the work was for nothing.
+    pub(crate) fn finish_cleaning(&mut self, cleaned: Cleaned) -> Option<Replaced> {
         let count = cleaned.sources.len();
         let same = self
             .closed
             .iter()
             .map(|segment| (segment.base_offset(), segment.bytes()));
         if !same.take(count).eq(cleaned.sources) {
-            return false;
+            return None;
         }
-        self.closed.drain(..count);
+        let replaced = self.closed.drain(..count).collect();
         for segment in cleaned.segments.into_iter().rev() {
             self.closed.push_front(segment);
         }
         self.clean_offset = cleaned.end;
         self.transactions.forget(&cleaned.vanished);
         self.release_deleted();
-        true
+        Some(Replaced(replaced))
     }
 
     /// Where the part begins that was not compacted yet.

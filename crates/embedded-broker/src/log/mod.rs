@@ -21,7 +21,7 @@ mod upkeep;
 
 pub(crate) use aborted::AbortedTransaction;
 pub(crate) use batch::{BatchHeader, Codec};
-pub(crate) use cleaner::{Cleaned, Cleaning, Dirt};
+pub(crate) use cleaner::{Cleaned, Cleaning, Dirt, Replaced};
 pub(crate) use epochs::EpochEnd;
 pub(crate) use partition::PartitionLog;
 pub(crate) use producer::ActiveProducer;

@@ -196,7 +196,7 @@ impl Walk {
         if deleted {
             self.delete();
         }
-        if !self.log.log.finish_cleaning(work.run().unwrap()) {
+        if self.log.log.finish_cleaning(work.run().unwrap()).is_none() {
             assert!(deleted, "nothing else can be in its way");
             return;
         }

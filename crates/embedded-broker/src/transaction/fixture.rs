@@ -170,7 +170,7 @@ impl Fixture {
         let config = topic.config.on(0);
         let log = &mut topic.partitions[partition].log;
         let cleaning = log.begin_cleaning(config, now).expect("something to do");
-        assert!(log.finish_cleaning(cleaning.run().unwrap()));
+        assert!(log.finish_cleaning(cleaning.run().unwrap()).is_some());
     }
 
     /// Lets time pass, and happen what falls due.
