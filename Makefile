@@ -44,6 +44,7 @@ exercises: ## List the exercises and which of them pass
 
 test: ## Run every test; nothing needs to be running
 	cargo test --workspace
+	cargo test --package embedded-broker --features tls,sasl --test security
 
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace

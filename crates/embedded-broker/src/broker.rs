@@ -57,6 +57,14 @@ impl Broker {
         addresses.join(",")
     }
 
+    /// What a client with TLS sets as `bootstrap.servers`; none without [`Builder::tls_listen`].
+    #[must_use]
+    pub fn tls_bootstrap_servers(&self) -> Option<String> {
+        let addresses = self.nodes.iter().map(Node::tls_bootstrap_server);
+        let addresses: Option<Vec<String>> = addresses.collect();
+        addresses.map(|addresses| addresses.join(","))
+    }
+
     /// The address of one node, `HOST:PORT`.
     ///
     /// # Errors

@@ -1,18 +1,20 @@
 //! Starting: what can be set, and the thread that a broker runs on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 use crate::broker::Broker;
 use crate::clock::Now;
-use crate::cluster::{Cluster, Node};
+use crate::cluster::{Cluster, Node, TlsAddress};
 use crate::error::StartError;
-use crate::net::listener::{Listeners, Switch};
-use crate::security::{Credentials, SaslUsers};
+use crate::net::listener::{Demands, Listeners, Switch};
+use crate::security::{Credentials, SaslUsers, Tls};
 use crate::settings::Settings;
 use crate::state::{Shared, State};
 
@@ -27,6 +29,9 @@ pub struct Builder {
     nodes: usize,
     worker_threads: usize,
     sasl_users: Option<SaslUsers>,
+    tls_listen: Option<String>,
+    tls_dir: Option<PathBuf>,
+    tls_client_auth: bool,
     settings: Settings,
 }
 
@@ -39,6 +44,9 @@ impl Default for Builder {
             nodes: 1,
             worker_threads: 1,
             sasl_users: None,
+            tls_listen: None,
+            tls_dir: None,
+            tls_client_auth: false,
             settings: Settings::default(),
         }
     }
@@ -129,6 +137,28 @@ impl Builder {
     pub fn sasl_users(mut self, users: SaslUsers) -> Self {
         self.sasl_users = Some(users);
         self.settings.sasl = true;
+        self
+    }
+
+    /// Where the first node listens with TLS, beside its other listener and by the same rules: `HOST:PORT`. Default: nowhere.
+    /// Needs [`Self::tls_dir`] and the cargo feature `tls`.
+    #[must_use]
+    pub fn tls_listen(mut self, address: impl Into<String>) -> Self {
+        self.tls_listen = Some(address.into());
+        self
+    }
+
+    /// The folder with `server.pem`, `server.key` and `ca.pem`, as [`write_certificates`](crate::write_certificates) makes it.
+    #[must_use]
+    pub fn tls_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.tls_dir = Some(dir.into());
+        self
+    }
+
+    /// Whether clients with TLS have to show a certificate of the CA in `ca.pem` (`ssl.client.auth=required`). Default false.
+    #[must_use]
+    pub fn tls_client_auth(mut self, on: bool) -> Self {
+        self.tls_client_auth = on;
         self
     }
 
@@ -223,8 +253,8 @@ async fn serve(
     started: oneshot::Sender<Result<Started, StartError>>,
     mut stopped: watch::Receiver<()>,
 ) {
-    let prepared = async { Ok((credentials(&builder)?, bind(&builder).await?)) };
-    let (credentials, (listeners, nodes)) = match prepared.await {
+    let prepared = async { Ok((demands(&builder)?, bind(&builder).await?)) };
+    let (demands, (listeners, nodes)) = match prepared.await {
         Ok(prepared) => prepared,
         Err(error) => {
             let _nobody_waits = started.send(Err(error));
@@ -235,7 +265,7 @@ async fn serve(
     tokio::spawn(run_timers(Arc::clone(&shared)));
     let serving = listeners.into_iter().zip(&nodes);
     let switches = serving
-        .map(|(listeners, node)| listeners.serve(Arc::clone(&shared), node.id, credentials.clone()))
+        .map(|(listeners, node)| listeners.serve(Arc::clone(&shared), node.id, demands.clone()))
         .collect();
     let _nobody_waits = started.send(Ok(Started {
         nodes,
@@ -247,42 +277,115 @@ async fn serve(
 }
 
 /// What clients have to prove, if anything.
-fn credentials(builder: &Builder) -> Result<Option<Arc<Credentials>>, StartError> {
+fn demands(builder: &Builder) -> Result<Demands, StartError> {
     let derived = builder.sasl_users.as_ref().map(Credentials::derive);
-    Ok(derived.transpose()?.map(Arc::new))
+    let tls = match (&builder.tls_listen, &builder.tls_dir) {
+        (None, _) => None,
+        (Some(_), None) => return Err(StartError::NoCertificates),
+        (Some(_), Some(dir)) => Some(Tls::load(dir, builder.tls_client_auth)?),
+    };
+    Ok(Demands {
+        credentials: derived.transpose()?.map(Arc::new),
+        tls,
+    })
 }
 
 async fn bind(builder: &Builder) -> Result<(Vec<Listeners>, Vec<Node>), StartError> {
-    let bad_address = |reason: &str| StartError::BadAddress {
-        address: builder.listen.clone(),
-        reason: reason.to_owned(),
-    };
-    let (host, port) = builder
-        .listen
-        .rsplit_once(':')
-        .ok_or_else(|| bad_address("there is no port"))?;
-    let port: u16 = port
-        .parse()
-        .map_err(|_| bad_address("the port is not a number from 0 to 65535"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let plaintext = Place::parse(&builder.listen)?;
+    let tls = builder
+        .tls_listen
+        .as_deref()
+        .map(Place::parse)
+        .transpose()?;
     let (mut listeners, mut nodes) = (Vec::new(), Vec::new());
     for id in 0..builder.nodes {
         let id = i32::try_from(id).unwrap_or(i32::MAX);
-        let port = match port {
-            0 => 0,
-            first => u16::try_from(i32::from(first) + id)
-                .map_err(|_| bad_address("the nodes' ports pass 65535"))?,
-        };
-        let bound = Listeners::bind(host, port).await?;
+        let mut bound = Listeners::bind(plaintext.host, plaintext.port_of(id)?).await?;
+        if let Some(tls) = &tls {
+            bound.bind_tls(tls.host, tls.port_of(id)?).await?;
+        }
+        let tls = bound.tls_address().map(|address| TlsAddress {
+            address,
+            advertised_host: advertised_host(builder, address),
+        });
         nodes.push(Node {
             id,
             address: bound.address(),
             advertised_host: advertised_host(builder, bound.address()),
+            tls,
             running: true,
         });
         listeners.push(bound);
     }
+    warn_of_strangers(builder, &nodes);
     Ok((listeners, nodes))
+}
+
+/// Says once that more than this machine is served.
+fn warn_of_strangers(builder: &Builder, nodes: &[Node]) {
+    let addresses = nodes.iter().flat_map(|node| {
+        let tls = node.tls.iter().map(|tls| tls.address);
+        std::iter::once(node.address).chain(tls)
+    });
+    let open: Vec<String> = addresses
+        .filter(|address| !address.ip().is_loopback())
+        .map(|address| address.to_string())
+        .collect();
+    if open.is_empty() {
+        return;
+    }
+    let addresses = open.join(", ");
+    match builder.sasl_users {
+        None => warn!(
+            addresses,
+            "other machines can connect, and whoever connects may read and write everything: demand SASL, or listen on 127.0.0.1"
+        ),
+        Some(_) => warn!(
+            addresses,
+            "other machines can connect, and may try passwords"
+        ),
+    }
+}
+
+/// Where listeners of one kind are.
+struct Place<'a> {
+    address: &'a str,
+    host: &'a str,
+    /// The first node's.
+    port: u16,
+}
+
+impl<'a> Place<'a> {
+    fn parse(address: &'a str) -> Result<Self, StartError> {
+        let (host, port) = address
+            .rsplit_once(':')
+            .ok_or_else(|| bad_address(address, "there is no port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| bad_address(address, "the port is not a number from 0 to 65535"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Self {
+            address,
+            host,
+            port,
+        })
+    }
+
+    /// The nodes take ports that follow each other, or free ones.
+    fn port_of(&self, id: i32) -> Result<u16, StartError> {
+        match self.port {
+            0 => Ok(0),
+            first => u16::try_from(i32::from(first) + id)
+                .map_err(|_| bad_address(self.address, "the nodes' ports pass 65535")),
+        }
+    }
+}
+
+fn bad_address(address: &str, reason: &str) -> StartError {
+    StartError::BadAddress {
+        address: address.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// An address that a client can connect to, always as a literal: `localhost` resolves to ::1 first, where not every machine

@@ -18,21 +18,44 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     /// The host that metadata tells clients to connect to.
     pub(crate) advertised_host: String,
+    /// Where its listener with TLS is, if it has one.
+    pub(crate) tls: Option<TlsAddress>,
     /// Whether it serves. A stopped one is known to metadata as a replica only.
     pub(crate) running: bool,
 }
 
+/// A second listener of a node, as clients see it.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsAddress {
+    pub(crate) address: SocketAddr,
+    pub(crate) advertised_host: String,
+}
+
 impl Node {
-    /// The port that clients connect to, as the protocol carries it.
-    pub(crate) fn port(&self) -> i32 {
-        i32::from(self.address.port())
+    /// The host and port that a client connects to which came in by a listener of this kind, as the protocol carries them.
+    pub(crate) fn endpoint(&self, kind: ListenerKind) -> (&str, i32) {
+        let (host, address) = match (kind, &self.tls) {
+            (ListenerKind::Tls, Some(tls)) => (&tls.advertised_host, tls.address),
+            _ => (&self.advertised_host, self.address),
+        };
+        (host, i32::from(address.port()))
     }
 
-    /// `HOST:PORT`, with the brackets that an IPv6 address needs there.
+    /// `HOST:PORT` of the listener without TLS.
     pub(crate) fn bootstrap_server(&self) -> String {
-        match self.advertised_host.contains(':') {
-            true => format!("[{}]:{}", self.advertised_host, self.port()),
-            false => format!("{}:{}", self.advertised_host, self.port()),
+        self.server(ListenerKind::Plaintext)
+    }
+
+    /// `HOST:PORT` of the listener with TLS.
+    pub(crate) fn tls_bootstrap_server(&self) -> Option<String> {
+        self.tls.is_some().then(|| self.server(ListenerKind::Tls))
+    }
+
+    /// With the brackets that an IPv6 address needs there.
+    fn server(&self, kind: ListenerKind) -> String {
+        match self.endpoint(kind) {
+            (host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            (host, port) => format!("{host}:{port}"),
         }
     }
 }
@@ -68,14 +91,21 @@ impl Cluster {
 
     /// What tells the nodes apart, as configurations that tools describe, by node id.
     pub(crate) fn static_configs(&self, sasl: bool) -> BTreeMap<i32, Overrides> {
-        let protocol = ListenerKind::Plaintext.protocol(sasl);
+        let (plaintext, tls) = (
+            ListenerKind::Plaintext.protocol(sasl),
+            ListenerKind::Tls.protocol(sasl),
+        );
         let configs = |node: &Node| {
-            let listener = format!("{protocol}://{}", node.bootstrap_server());
+            let mut listeners = vec![format!("{plaintext}://{}", node.address)];
+            let mut advertised = vec![format!("{plaintext}://{}", node.bootstrap_server())];
+            listeners.extend(node.tls.iter().map(|at| format!("{tls}://{}", at.address)));
+            let server = node.tls_bootstrap_server();
+            advertised.extend(server.map(|server| format!("{tls}://{server}")));
             [
                 ("node.id", node.id.to_string()),
                 ("broker.id", node.id.to_string()),
-                ("listeners", format!("{protocol}://{}", node.address)),
-                ("advertised.listeners", listener),
+                ("listeners", listeners.join(",")),
+                ("advertised.listeners", advertised.join(",")),
             ]
             .map(|(name, value)| (name.to_owned(), value))
             .into()
@@ -177,6 +207,7 @@ mod tests {
             id,
             address: SocketAddr::from(([127, 0, 0, 1], 9092)),
             advertised_host: "127.0.0.1".to_owned(),
+            tls: None,
             running: true,
         };
         Cluster::new((0..count).map(node).collect())

@@ -1,6 +1,7 @@
 //! Why a broker could not start, or could not do what its handle was asked.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why [`Builder::start`](crate::Builder::start) failed. Each message names the value and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,21 @@ pub enum StartError {
         setting: &'static str,
         /// The feature's name.
         feature: &'static str,
+    },
+    /// A listener with TLS was asked for, but not with what certificate.
+    #[error(
+        "`tls-listen` needs `tls-dir`, the folder that `embedded-broker certs --dir DIR` has written"
+    )]
+    NoCertificates,
+    /// A certificate or key cannot be used.
+    #[error(
+        "cannot use `{}`: {reason}; `embedded-broker certs --dir DIR` writes what is needed", path.display()
+    )]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The users are no users.
     #[error(transparent)]

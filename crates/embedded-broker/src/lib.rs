@@ -53,7 +53,7 @@ pub use fault::{Fault, FaultBuilder, Faults};
 pub use probe::{ProbeError, probe};
 pub use record_view::{RecordState, RecordView};
 pub use requests::{RequestView, Requests};
-pub use security::{SaslUsers, SaslUsersError};
+pub use security::{CertificatesError, SaslUsers, SaslUsersError, write_certificates};
 pub use snapshot::{
     GroupSnapshot, MemberSnapshot, NodeSnapshot, NodeState, OffsetSnapshot, PartitionSnapshot,
     Snapshot, TopicPartition, TopicSnapshot, TransactionSnapshot,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use embedded_broker::{Broker, ProbeError, SaslUsers, StartError, probe};
+use embedded_broker::{Broker, ProbeError, SaslUsers, StartError, probe, write_certificates};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +26,8 @@ enum Command {
     Serve(Serve),
     /// Ask whether a Kafka broker answers: exit code 0 if so, 1 if nothing listens, 2 if it is something else
     Probe(Probe),
+    /// Make a CA and certificates for this machine: ca.pem, server.pem, server.key, client.pem, client.key
+    Certs(Certs),
 }
 
 #[derive(Args)]
@@ -66,6 +68,18 @@ struct Serve {
     #[arg(long, value_name = "FILE")]
     sasl_users: Option<PathBuf>,
 
+    /// Where to listen with TLS too; needs --tls-dir
+    #[arg(long, value_name = "HOST:PORT", requires = "tls_dir")]
+    tls_listen: Option<String>,
+
+    /// The folder with the certificates that `embedded-broker certs` has written
+    #[arg(long, value_name = "DIR", requires = "tls_listen")]
+    tls_dir: Option<PathBuf>,
+
+    /// Let in by TLS only who shows a certificate of the CA in --tls-dir
+    #[arg(long, requires = "tls_listen")]
+    tls_client_auth: bool,
+
     /// How many threads serve
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     worker_threads: usize,
@@ -82,6 +96,13 @@ struct Probe {
     timeout: u64,
 }
 
+#[derive(Args)]
+struct Certs {
+    /// The folder to write them to; nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -95,6 +116,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => run_serve(serve).await,
         Command::Probe(probe) => run_probe(probe).await,
+        Command::Certs(certs) => run_certs(&certs),
     }
 }
 
@@ -128,8 +150,17 @@ async fn run_until_stopped(serve: Serve) -> Result<(), StartError> {
     if let Some(file) = serve.sasl_users {
         builder = builder.sasl_users(SaslUsers::from_file(file)?);
     }
+    if let (Some(address), Some(dir)) = (serve.tls_listen, serve.tls_dir) {
+        builder = builder
+            .tls_listen(address)
+            .tls_dir(dir)
+            .tls_client_auth(serve.tls_client_auth);
+    }
     let broker = builder.start().await?;
     println!("embedded-broker is ready on {}", broker.bootstrap_servers());
+    if let Some(servers) = broker.tls_bootstrap_servers() {
+        println!("with TLS on {servers}");
+    }
     let signal = stopped.await;
     info!(signal, "stopping");
     Ok(())
@@ -164,6 +195,19 @@ fn stop_signal() -> Result<impl Future<Output = &'static str>, StartError> {
             _ = terminate.recv() => "SIGTERM",
         }
     })
+}
+
+fn run_certs(certs: &Certs) -> ExitCode {
+    match write_certificates(&certs.dir) {
+        Ok(()) => {
+            println!("wrote certificates to {}", certs.dir.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run_probe(arguments: Probe) -> ExitCode {

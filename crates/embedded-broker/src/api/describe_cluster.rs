@@ -14,6 +14,7 @@ use super::metadata::{ALL_CLUSTER_OPERATIONS, NOT_ASKED, controller};
 use super::{Api, Context, Outcome};
 use crate::cluster::Node;
 use crate::refusal::Refusal;
+use crate::security::ListenerKind;
 use crate::state::State;
 
 /// `endpoint_type` of brokers, and of controllers.
@@ -30,7 +31,7 @@ impl Api for DescribeCluster {
 
     fn handle(
         state: &mut State,
-        _: &Context,
+        cx: &Context,
         request: &mut DescribeClusterRequest,
     ) -> Outcome<DescribeClusterResponse> {
         let response = DescribeClusterResponse::default()
@@ -42,11 +43,13 @@ impl Api for DescribeCluster {
                     true => ALL_CLUSTER_OPERATIONS,
                     false => NOT_ASKED,
                 };
+                let brokers = state.cluster.running();
+                let kind = cx.session.listener;
                 return Outcome::Reply(
                     response
                         .with_cluster_id(StrBytes::from_string(state.cluster.id.clone()))
                         .with_controller_id(BrokerId(controller(state)))
-                        .with_brokers(state.cluster.running().map(broker).collect())
+                        .with_brokers(brokers.map(|node| broker(node, kind)).collect())
                         .with_cluster_authorized_operations(operations),
                 );
             }
@@ -67,10 +70,11 @@ impl Api for DescribeCluster {
     }
 }
 
-fn broker(node: &Node) -> DescribeClusterBroker {
+fn broker(node: &Node, kind: ListenerKind) -> DescribeClusterBroker {
+    let (host, port) = node.endpoint(kind);
     DescribeClusterBroker::default()
         .with_broker_id(BrokerId(node.id))
-        .with_host(StrBytes::from_string(node.advertised_host.clone()))
-        .with_port(node.port())
+        .with_host(StrBytes::from_string(host.to_owned()))
+        .with_port(port)
         .with_rack(None)
 }

@@ -35,13 +35,13 @@ impl Api for FindCoordinator {
             let keys = &request.coordinator_keys;
             let coordinators = keys
                 .iter()
-                .map(|key| coordinator(state, request.key_type, key))
+                .map(|key| coordinator(state, cx, request.key_type, key))
                 .collect();
             return Outcome::Reply(
                 FindCoordinatorResponse::default().with_coordinators(coordinators),
             );
         }
-        let found = coordinator(state, request.key_type, &request.key);
+        let found = coordinator(state, cx, request.key_type, &request.key);
         Outcome::Reply(
             FindCoordinatorResponse::default()
                 .with_error_code(found.error_code)
@@ -53,7 +53,7 @@ impl Api for FindCoordinator {
     }
 }
 
-fn coordinator(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
+fn coordinator(state: &State, cx: &Context, key_type: i8, key: &StrBytes) -> Coordinator {
     let answer = Coordinator::default().with_key(key.clone());
     let failed = |error: ResponseError| {
         Coordinator::default()
@@ -67,10 +67,13 @@ fn coordinator(state: &State, key_type: i8, key: &StrBytes) -> Coordinator {
         return failed(ResponseError::InvalidRequest);
     }
     match state.cluster.coordinator(key) {
-        Some(node) => answer
-            .with_node_id(BrokerId(node.id))
-            .with_host(StrBytes::from_string(node.advertised_host.clone()))
-            .with_port(node.port()),
+        Some(node) => {
+            let (host, port) = node.endpoint(cx.session.listener);
+            answer
+                .with_node_id(BrokerId(node.id))
+                .with_host(StrBytes::from_string(host.to_owned()))
+                .with_port(port)
+        }
         None => failed(ResponseError::CoordinatorNotAvailable),
     }
 }

@@ -35,6 +35,7 @@ impl World {
             id: 0,
             address: ([127, 0, 0, 1], 9092).into(),
             advertised_host: "127.0.0.1".to_owned(),
+            tls: None,
             running: true,
         };
         let state = State::new(Settings::default(), Cluster::new(vec![node]));

@@ -16,6 +16,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::{Api, Context, Outcome, code};
 use crate::cluster::{Cluster, Node};
 use crate::config::Overrides;
+use crate::security::ListenerKind;
 use crate::state::State;
 use crate::topic::{NO_LEADER, Partition, Topic};
 
@@ -66,7 +67,7 @@ impl Api for Metadata {
             .collect();
         let asked = request.include_cluster_authorized_operations;
         let response = MetadataResponse::default()
-            .with_brokers(brokers(state))
+            .with_brokers(brokers(state, cx.session.listener))
             .with_cluster_id(Some(StrBytes::from_string(state.cluster.id.clone())))
             .with_controller_id(BrokerId(controller(state)))
             .with_topics(topics)
@@ -79,12 +80,14 @@ impl Api for Metadata {
     }
 }
 
-fn brokers(state: &State) -> Vec<MetadataResponseBroker> {
+/// A client is told the addresses of the kind of listener that it came in by.
+fn brokers(state: &State, kind: ListenerKind) -> Vec<MetadataResponseBroker> {
     let broker = |node: &Node| {
+        let (host, port) = node.endpoint(kind);
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(node.id))
-            .with_host(StrBytes::from_string(node.advertised_host.clone()))
-            .with_port(node.port())
+            .with_host(StrBytes::from_string(host.to_owned()))
+            .with_port(port)
     };
     state.cluster.running().map(broker).collect()
 }

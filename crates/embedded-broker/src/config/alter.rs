@@ -312,6 +312,7 @@ mod tests {
             id,
             address: SocketAddr::from(([127, 0, 0, 1], 9092)),
             advertised_host: "127.0.0.1".to_owned(),
+            tls: None,
             running: true,
         };
         let cluster = Cluster::new((0..2).map(node).collect());

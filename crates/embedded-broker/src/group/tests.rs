@@ -38,6 +38,7 @@ async fn broker(nodes: i32) -> Arc<Shared> {
         running: true,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         advertised_host: "127.0.0.1".to_owned(),
+        tls: None,
     });
     let cluster = Cluster::new(nodes.collect());
     let shared = Shared::new(State::new(Settings::default(), cluster));

@@ -18,6 +18,10 @@ pub(crate) const LENGTH_BYTES: usize = 4;
 pub(crate) enum BadFrame {
     #[error("a frame of {0} bytes: the length is negative or too small for a request header")]
     TooShort(i32),
+    #[error(
+        "the client speaks TLS; this listener takes clients with security.protocol=PLAINTEXT or SASL_PLAINTEXT"
+    )]
+    Tls,
     #[error("a frame of {length} bytes: at most {limit} are read for this request")]
     TooLong { length: usize, limit: usize },
 }
@@ -47,6 +51,10 @@ pub(crate) fn length(buffer: &BytesMut) -> Result<Option<usize>, BadFrame> {
 fn checked(length: i32, limit: usize) -> Result<usize, BadFrame> {
     // The smallest header: API key, version, correlation id.
     const SMALLEST: usize = 8;
+    // How a TLS handshake begins (RFC 8446, section 5.1). As a length it is beyond every limit.
+    if length.to_be_bytes().starts_with(&[0x16, 0x03]) {
+        return Err(BadFrame::Tls);
+    }
     match usize::try_from(length) {
         Ok(bytes) if bytes > limit => Err(BadFrame::TooLong {
             length: bytes,
@@ -102,6 +110,12 @@ mod tests {
             length(&frame(i32::MAX, &[])),
             Err(BadFrame::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn a_tls_handshake_is_no_long_frame() {
+        let hello = frame(0x1603_0100, &[0, 1]);
+        assert_eq!(length(&hello), Err(BadFrame::Tls));
     }
 
     #[test]

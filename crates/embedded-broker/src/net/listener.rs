@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::io::split;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::connection;
 use super::gate::Gate;
 use crate::error::StartError;
-use crate::security::{Credentials, ListenerKind};
+use crate::security::{Credentials, ListenerKind, Tls};
 use crate::state::Shared;
 
 /// As many clients may wait to be accepted.
@@ -30,14 +31,30 @@ pub(crate) struct Endpoint {
     pub(crate) gate: Arc<Gate>,
     /// What clients have to prove. None if anybody may come in.
     pub(crate) credentials: Option<Arc<Credentials>>,
+    /// For its listener with TLS, if it has one.
+    pub(crate) tls: Option<Tls>,
 }
 
 /// A node's sockets, bound and listening.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// One, or two where `localhost` means both loopback addresses.
-    sockets: Vec<TcpListener>,
+    /// One of each kind, or two where `localhost` means both loopback addresses.
+    sockets: Vec<Socket>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    listener: TcpListener,
+    kind: ListenerKind,
+}
+
+/// What clients have to do to come in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Demands {
+    pub(crate) credentials: Option<Arc<Credentials>>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Takes a node's listeners away and brings them back.
@@ -93,6 +110,30 @@ impl Listeners {
     /// # Errors
     /// If the host is unknown or the port is taken.
     pub(crate) async fn bind(host: &str, port: u16) -> Result<Self, StartError> {
+        let mut listeners = Self {
+            sockets: Vec::new(),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            tls_address: None,
+        };
+        listeners.address = listeners.add(host, port, ListenerKind::Plaintext).await?;
+        Ok(listeners)
+    }
+
+    /// Binds the node's listener with TLS, by the rules of [`Self::bind`].
+    ///
+    /// # Errors
+    /// If the host is unknown or the port is taken.
+    pub(crate) async fn bind_tls(&mut self, host: &str, port: u16) -> Result<(), StartError> {
+        self.tls_address = Some(self.add(host, port, ListenerKind::Tls).await?);
+        Ok(())
+    }
+
+    async fn add(
+        &mut self,
+        host: &str,
+        port: u16,
+        kind: ListenerKind,
+    ) -> Result<SocketAddr, StartError> {
         let both = host == "localhost" || (port != 0 && host == Ipv4Addr::LOCALHOST.to_string());
         let first = if both { "127.0.0.1" } else { host };
         let listener = TcpListener::bind((first, port))
@@ -101,11 +142,13 @@ impl Listeners {
         let address = listener
             .local_addr()
             .map_err(|source| refused(host, port, source))?;
-        let mut sockets = vec![listener];
+        self.sockets.push(Socket { listener, kind });
         if both {
-            sockets.extend(bind_ipv6_loopback(address.port()).await);
+            let second = bind_ipv6_loopback(address.port()).await;
+            let second = second.map(|listener| Socket { listener, kind });
+            self.sockets.extend(second);
         }
-        Ok(Self { sockets, address })
+        Ok(address)
     }
 
     /// The address that clients are told.
@@ -113,22 +156,26 @@ impl Listeners {
         self.address
     }
 
+    /// The address that clients with TLS are told.
+    pub(crate) fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
     /// Serves clients in the background, until the runtime ends.
-    pub(crate) fn serve(
-        self,
-        shared: Arc<Shared>,
-        node_id: i32,
-        credentials: Option<Arc<Credentials>>,
-    ) -> Switch {
+    pub(crate) fn serve(self, shared: Arc<Shared>, node_id: i32, demands: Demands) -> Switch {
         let gate = Arc::new(Gate::default());
         let (commands, received) = unbounded_channel();
         let endpoint = Endpoint {
             shared,
             node_id,
             gate: Arc::clone(&gate),
-            credentials,
+            credentials: demands.credentials,
+            tls: demands.tls,
         };
         info!(node_id, address = %self.address, "listening");
+        if let Some(address) = self.tls_address {
+            info!(node_id, %address, "listening with TLS");
+        }
         tokio::spawn(run(self.sockets, endpoint, received));
         Switch {
             node_id,
@@ -170,7 +217,7 @@ async fn bind_ipv6_loopback(port: u16) -> Option<TcpListener> {
 
 /// Accepts until told to stop, then waits to be told to start, until the broker's handle is gone.
 async fn run(
-    mut sockets: Vec<TcpListener>,
+    mut sockets: Vec<Socket>,
     endpoint: Endpoint,
     mut commands: UnboundedReceiver<Command>,
 ) {
@@ -192,7 +239,7 @@ async fn run(
 
 /// Accepts clients until told to stop, and has then dropped all connections. None if the broker's handle is gone.
 async fn accept(
-    sockets: &[TcpListener],
+    sockets: &[Socket],
     endpoint: &Endpoint,
     commands: &mut UnboundedReceiver<Command>,
 ) -> Option<Done> {
@@ -201,8 +248,8 @@ async fn accept(
     let stopped = loop {
         tokio::select! {
             accepted = next_client(sockets) => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(connected(endpoint.clone(), stream, peer));
+                Ok((stream, peer, kind)) => {
+                    connections.spawn(connected(endpoint.clone(), kind, stream, peer));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: give the connections that hold them a moment to end.
@@ -225,32 +272,53 @@ async fn accept(
 }
 
 /// The next client of any listener.
-async fn next_client(sockets: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+async fn next_client(sockets: &[Socket]) -> io::Result<(TcpStream, SocketAddr, ListenerKind)> {
     poll_fn(|task| {
-        let mut ready = sockets.iter().map(|socket| socket.poll_accept(task));
-        ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        for socket in sockets {
+            if let Poll::Ready(accepted) = socket.listener.poll_accept(task) {
+                return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, socket.kind)));
+            }
+        }
+        Poll::Pending
     })
     .await
 }
 
-async fn connected(endpoint: Endpoint, mut stream: TcpStream, peer: SocketAddr) {
+async fn connected(
+    endpoint: Endpoint,
+    kind: ListenerKind,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) {
     // Answers are written whole; waiting for more bytes to fill a packet would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         warn!(%peer, %error, "cannot turn off Nagle's algorithm");
     }
-    connection::run(endpoint, ListenerKind::Plaintext, stream.split(), peer).await;
+    match (kind, endpoint.tls.clone()) {
+        (ListenerKind::Tls, Some(tls)) => {
+            endpoint.gate.pass().await;
+            match tls.accept(stream).await {
+                Ok(stream) => connection::run(endpoint, kind, split(stream), peer).await,
+                Err(reason) => {
+                    warn!(%peer, node_id = endpoint.node_id, reason, "closing the connection")
+                }
+            }
+        }
+        _ => connection::run(endpoint, kind, stream.split(), peer).await,
+    }
 }
 
 /// The port of a stopped node: bound, so that nobody else is given it, but not listening, so that clients are refused.
 struct Reserved {
     address: SocketAddr,
+    kind: ListenerKind,
     /// None if it could not be bound anew; listening is tried all the same.
     socket: Option<TcpSocket>,
 }
 
 impl Reserved {
     /// Stops listening and keeps the port.
-    fn from(listener: TcpListener) -> Option<Self> {
+    fn from(Socket { listener, kind }: Socket) -> Option<Self> {
         let address = listener.local_addr().ok()?;
         drop(listener);
         let socket = bind_again(address);
@@ -259,13 +327,16 @@ impl Reserved {
         }
         Some(Self {
             address,
+            kind,
             socket: socket.ok(),
         })
     }
 
-    fn listen(self) -> io::Result<TcpListener> {
+    fn listen(self) -> io::Result<Socket> {
         let socket = self.socket.map_or_else(|| bind_again(self.address), Ok)?;
-        socket.listen(BACKLOG)
+        let listener = socket.listen(BACKLOG)?;
+        let kind = self.kind;
+        Ok(Socket { listener, kind })
     }
 }
 
@@ -285,15 +356,16 @@ fn bind_again(address: SocketAddr) -> io::Result<TcpSocket> {
 async fn listen_again(
     mut reserved: Vec<Reserved>,
     commands: &mut UnboundedReceiver<Command>,
-) -> Option<Vec<TcpListener>> {
+) -> Option<Vec<Socket>> {
     loop {
         match commands.recv().await? {
             Command::Stop(done) => {
                 let _nobody = done.send(Ok(()));
             }
             Command::Start(done) => {
-                let addresses: Vec<SocketAddr> = reserved.iter().map(|port| port.address).collect();
-                let listening: io::Result<Vec<TcpListener>> =
+                let addresses = reserved.iter().map(|port| (port.address, port.kind));
+                let addresses: Vec<(SocketAddr, ListenerKind)> = addresses.collect();
+                let listening: io::Result<Vec<Socket>> =
                     reserved.into_iter().map(Reserved::listen).collect();
                 match listening {
                     Ok(sockets) => {
@@ -302,8 +374,9 @@ async fn listen_again(
                     }
                     Err(error) => {
                         let _nobody = done.send(Err(error));
-                        let again = |address| Reserved {
+                        let again = |(address, kind)| Reserved {
                             address,
+                            kind,
                             socket: None,
                         };
                         reserved = addresses.into_iter().map(again).collect();

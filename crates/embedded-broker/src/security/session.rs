@@ -101,22 +101,22 @@ impl Session {
     /// # Errors
     /// What the log says of the client, whose connection is closed.
     pub(crate) fn admit(&self, api: ApiKey) -> Result<(), String> {
-        let wanted = match &*self.authentication.lock() {
+        let when = match &*self.authentication.lock() {
             Authentication::NotDemanded | Authentication::Done => return Ok(()),
             Authentication::Handshake { versions_told, .. } => match api {
                 ApiKey::ApiVersions if !versions_told => return Ok(()),
                 ApiKey::SaslHandshake => return Ok(()),
-                _ => "no SASL handshake",
+                _ => "without a SASL handshake",
             },
             Authentication::Exchange { .. } => match api {
                 ApiKey::SaslAuthenticate => return Ok(()),
-                _ => "a SASL handshake, but no authentication",
+                _ => "after a SASL handshake, but before it authenticated",
             },
-            Authentication::Failed { .. } => "a failed authentication",
+            Authentication::Failed { .. } => "although it failed to authenticate",
         };
         let protocol = self.listener.protocol(true);
         Err(format!(
-            "the client sent {api:?} after {wanted}; this listener takes clients with security.protocol={protocol}"
+            "the client sent {api:?} {when}; this listener takes clients with security.protocol={protocol}"
         ))
     }
 

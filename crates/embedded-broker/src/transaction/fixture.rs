@@ -34,6 +34,7 @@ impl Fixture {
             running: true,
             address: ([127, 0, 0, 1], 9092).into(),
             advertised_host: "127.0.0.1".to_owned(),
+            tls: None,
         };
         let mut state = State::new(Settings::default(), Cluster::new(vec![node]));
         let overrides = overrides

@@ -1,6 +1,6 @@
-//! Who is let in and who is not, by SASL: what the client is told, and what the log says of it.
+//! Who is let in and who is not, by SASL and TLS: what the client is told, and what the log says of it.
 //!
-//!     cargo test -p embedded-broker --features sasl --test security
+//!     cargo test -p embedded-broker --features tls,sasl --test security
 
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -12,3 +12,4 @@ mod support;
 mod client;
 mod log;
 mod sasl;
+mod tls;

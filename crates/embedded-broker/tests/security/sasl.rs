@@ -174,6 +174,7 @@ async fn without_authentication_nothing_else_is_served() {
             client.versions().await;
         }
         client.metadata().await.expect_err("not served");
+        log::says(&client.address, "without a SASL handshake").await;
         log::says(&client.address, hint).await;
     }
     // The versions are told once.
@@ -196,7 +197,7 @@ async fn without_authentication_nothing_else_is_served() {
     groups.expect_err("not served");
     log::says(
         &client.address,
-        "after a SASL handshake, but no authentication",
+        "after a SASL handshake, but before it authenticated",
     )
     .await;
     assert_eq!(
