@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use uuid::Uuid;
 
 use super::CertificatesError;
 
@@ -47,7 +48,9 @@ pub fn write_certificates(dir: impl AsRef<Path>) -> Result<(), CertificatesError
 /// Each file's name and text.
 fn make() -> Result<[(&'static str, String); 5], rcgen::Error> {
     let ca_key = KeyPair::generate()?;
-    let mut ca = named("embedded-broker CA", &[])?;
+    // A name of its own: who trusts another CA of the same name takes this one's signatures for forged.
+    let ca_name = format!("embedded-broker CA {}", Uuid::new_v4().simple());
+    let mut ca = named(&ca_name, &[])?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key)?;
