@@ -324,8 +324,9 @@ async fn bind(builder: &Builder) -> Result<(Vec<Listeners>, Vec<Node>), StartErr
 /// Says once that more than this machine is served.
 fn warn_of_strangers(builder: &Builder, nodes: &[Node]) {
     let addresses = nodes.iter().flat_map(|node| {
-        let tls = node.tls.iter().map(|tls| tls.address);
-        std::iter::once(node.address).chain(tls)
+        // Who has to show a certificate is no stranger.
+        let tls = node.tls.iter().filter(|_| !builder.tls_client_auth);
+        std::iter::once(node.address).chain(tls.map(|tls| tls.address))
     });
     let open: Vec<String> = addresses
         .filter(|address| !address.ip().is_loopback())

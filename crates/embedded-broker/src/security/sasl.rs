@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
@@ -29,7 +30,7 @@ struct Credential {
     /// PLAIN compares the password itself.
     password: Password,
     /// SCRAM compares what was derived from it, once: that is meant to be slow.
-    scram: scram::Keys,
+    scram: Arc<scram::Keys>,
 }
 
 impl fmt::Debug for Credentials {
@@ -45,7 +46,7 @@ impl Credentials {
     /// None; it has them where the cargo feature is off.
     pub(crate) fn derive(users: &SaslUsers) -> Result<Self, StartError> {
         let credential = |(name, password): (&String, &Password)| {
-            let scram = scram::Keys::with_new_salt(password);
+            let scram = Arc::new(scram::Keys::with_new_salt(password));
             let password = password.clone();
             (name.clone(), Credential { password, scram })
         };

@@ -2,6 +2,7 @@
 //! password, and neither sends it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,7 +23,6 @@ const ITERATIONS: u32 = 4_096;
 const HASH_BYTES: usize = 64;
 
 /// What the server keeps of a password: enough to check a proof, not enough to make one.
-#[derive(Clone)]
 pub(super) struct Keys {
     salt: Vec<u8>,
     stored_key: [u8; HASH_BYTES],
@@ -75,7 +75,7 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct Challenge {
     user: String,
-    keys: Keys,
+    keys: Arc<Keys>,
     /// The client's part and the server's.
     nonce: String,
     /// The header of the client's first message, which says that it binds the exchange to no channel.
@@ -102,7 +102,7 @@ impl Server {
     /// If the client is not let in.
     pub(super) fn step<'k>(
         &mut self,
-        find: impl FnOnce(&str) -> Option<&'k Keys>,
+        find: impl FnOnce(&str) -> Option<&'k Arc<Keys>>,
         token: &[u8],
     ) -> Result<Step, Failure> {
         let Ok(message) = str::from_utf8(token) else {
@@ -120,7 +120,7 @@ impl Server {
 
     fn first<'k>(
         &self,
-        find: impl FnOnce(&str) -> Option<&'k Keys>,
+        find: impl FnOnce(&str) -> Option<&'k Arc<Keys>>,
         message: &str,
     ) -> Result<(Challenge, String), Failure> {
         let client = ClientFirst::parse(message)
@@ -131,7 +131,7 @@ impl Server {
         let salt = BASE64.encode(&keys.salt);
         let answer = format!("r={nonce},s={salt},i={ITERATIONS}");
         let challenge = Challenge {
-            keys: keys.clone(),
+            keys: Arc::clone(keys),
             messages: format!("{},{answer}", client.bare),
             gs2_header: client.gs2_header.to_owned(),
             user: client.user,
@@ -257,7 +257,7 @@ mod tests {
     /// What the server makes of two messages, with this password for the user `user`.
     fn exchange(password: &str, first: &str, last: &str) -> Result<Step, Failure> {
         let salt = BASE64.decode(SALT).expect("base64");
-        let keys = Keys::with_salt(password.as_bytes(), salt);
+        let keys = Arc::new(Keys::with_salt(password.as_bytes(), salt));
         let find = |user: &str| (user == "user").then_some(&keys);
         let mut server = Server::with_nonce(SERVER_NONCE.to_owned());
         let answer = server.step(find, first.as_bytes())?;

@@ -122,7 +122,7 @@ fn in_words(error: &io::Error) -> String {
             "the client does not trust our certificate ({alert:?}): it needs the ca.pem that was made with it, and a host name that is in it"
         ),
         Error::NoCertificatesPresented => {
-            "the client gave no certificate, which this listener demands".to_owned()
+            "the client gave no certificate, which this listener demands (most clients keep one of another CA to themselves)".to_owned()
         }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "we do not trust the client's certificate: it is not from our CA".to_owned()

@@ -37,6 +37,7 @@ impl Exchange {
 }
 
 /// What the mechanism makes of a token.
+#[allow(dead_code, reason = "without mechanisms nothing is made of it")]
 #[derive(Debug)]
 pub(super) enum Step {
     Continue(Vec<u8>),
