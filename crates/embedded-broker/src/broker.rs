@@ -208,8 +208,10 @@ impl Broker {
         find(&self.switches.lock(), node_id).map(|switch| switch.gate.open())
     }
 
-    /// Has `node_id` lead a partition from now on. The leader epoch grows, parked fetches wake, and the old leader answers
-    /// NOT_LEADER_OR_FOLLOWER. A node without a replica takes the old leader's place among the replicas.
+    /// Has `node_id` lead a partition from now on. The leader epoch grows and parked fetches wake. The old leader answers
+    /// NOT_LEADER_OR_FOLLOWER, or FENCED_LEADER_EPOCH to a fetch that says in which epoch it believes; as a follower it
+    /// still answers fetches that may ask any replica (KIP-392). A node without a replica takes the old leader's place among
+    /// the replicas.
     ///
     /// # Errors
     /// If there is no such topic, partition or node, or the node is stopped.

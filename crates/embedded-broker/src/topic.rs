@@ -175,7 +175,7 @@ impl Partition {
 
     /// Compares the leader epoch that a client believes in with the partition's own (KIP-320); -1 is a client that does
     /// not say.
-    pub(crate) fn check_leader_epoch(&self, claimed: i32) -> Result<(), ResponseError> {
+    fn check_leader_epoch(&self, claimed: i32) -> Result<(), ResponseError> {
         match claimed {
             -1 => Ok(()),
             epoch if epoch < self.leader_epoch => Err(ResponseError::FencedLeaderEpoch),
@@ -232,6 +232,50 @@ impl Topics {
 
     pub(crate) fn name_of(&self, id: Uuid) -> Option<&str> {
         self.names_by_id.get(&id).map(String::as_str)
+    }
+
+    /// The partition, if it exists and `node_id` has a replica of it, for a client that believes in this leader epoch (-1 for
+    /// one that does not say).
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, or as [`Partition::check_leader_epoch`].
+    pub(crate) fn replica_on(
+        &mut self,
+        node_id: i32,
+        topic: &str,
+        index: i32,
+        claimed_epoch: i32,
+    ) -> Result<&mut Partition, ResponseError> {
+        let partition = self
+            .by_name
+            .get_mut(topic)
+            .zip(usize::try_from(index).ok())
+            .and_then(|(topic, index)| topic.partitions.get_mut(index))
+            .ok_or(ResponseError::UnknownTopicOrPartition)?;
+        if !partition.replicas.contains(&node_id) {
+            return Err(ResponseError::NotLeaderOrFollower);
+        }
+        partition.check_leader_epoch(claimed_epoch)?;
+        Ok(partition)
+    }
+
+    /// As [`Topics::replica_on`], if `node_id` leads the partition too. A client with an old epoch learns that it is old even
+    /// from a node that led then.
+    ///
+    /// # Errors
+    /// As [`Topics::replica_on`].
+    pub(crate) fn led_in_epoch(
+        &mut self,
+        node_id: i32,
+        topic: &str,
+        index: i32,
+        claimed_epoch: i32,
+    ) -> Result<&mut Partition, ResponseError> {
+        let partition = self.replica_on(node_id, topic, index, claimed_epoch)?;
+        match partition.leader == node_id {
+            true => Ok(partition),
+            false => Err(ResponseError::NotLeaderOrFollower),
+        }
     }
 
     /// The partition, if it exists and `node_id` leads it.

@@ -19,7 +19,8 @@ use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse,
+    BrokerId, CreateTopicsRequest, DescribeClusterRequest, FetchRequest, FindCoordinatorRequest,
+    MetadataRequest, MetadataResponse,
 };
 use rdkafka::consumer::{CommitMode, Consumer};
 
@@ -27,8 +28,11 @@ use own_broker::{connect, create_topic, member, producer, reader, receive, send_
 use support::broker::unique;
 use support::group::Member;
 use support::raw::RawClient;
-use support::records::Batch;
-use support::topic::{Topic, creatable, fetch_partition, fetch_request, only, produce};
+use support::records::{Batch, decode, values};
+use support::topic::{
+    LATEST, Topic, creatable, fetch, fetch_partition, fetch_request, fetch_request_by_id,
+    list_offset, only, produce, produce_request,
+};
 use support::wait::DEADLINE;
 
 /// The newest version of Metadata that names topics without ids.
@@ -63,7 +67,92 @@ async fn the_wrong_node_names_the_error_and_the_right_one_takes_the_record() {
         let answer = produce(&mut client, &topic, 0, Batch::of(["a"]).encode()).await;
         let expected = (node != leader).then_some(ResponseError::NotLeaderOrFollower);
         assert_eq!(answer.error_code.err(), expected, "node {node}");
+        let offset = list_offset(&mut client, &topic, 0, LATEST).await;
+        assert_eq!(offset.error_code.err(), expected, "node {node}");
+        let fetched = fetch(&mut client, &topic, 0, 0).await;
+        assert_eq!(fetched.error_code.err(), expected, "node {node}");
     }
+}
+
+/// KIP-951, from these versions on.
+#[tokio::test]
+async fn the_wrong_node_says_who_leads() {
+    let broker = start(3).await;
+    let topic = create_topic(&broker, 1, 1).await;
+    broker
+        .move_leader(&topic.name, 0, 2)
+        .expect("move the leader");
+    let mut wrong = connect(&broker, 1).await;
+    let address = broker.node_address(2).expect("an address");
+
+    for (version, hints) in [(9, false), (10, true)] {
+        let request = produce_request(&topic, 0, Batch::of(["a"]).encode());
+        let answer = wrong.send(version, request).await;
+        let refused = only(only(answer.responses).partition_responses);
+        assert_eq!(
+            refused.error_code.err(),
+            Some(ResponseError::NotLeaderOrFollower)
+        );
+        let hint = (
+            refused.current_leader.leader_id.0,
+            refused.current_leader.leader_epoch,
+        );
+        assert_eq!(hint, if hints { (2, 1) } else { (-1, -1) });
+        let endpoints: Vec<String> = answer
+            .node_endpoints
+            .iter()
+            .map(|node| format!("{}:{}", &*node.host, node.port))
+            .collect();
+        assert_eq!(endpoints, vec![address.clone(); usize::from(hints)]);
+    }
+    for (version, hints) in [(15, false), (16, true)] {
+        let request = fetch_request_by_id(&topic, vec![fetch_partition(0, 0)]);
+        let answer = wrong.send(version, request).await;
+        let refused = only(only(answer.responses).partitions);
+        assert_eq!(
+            refused.error_code.err(),
+            Some(ResponseError::NotLeaderOrFollower)
+        );
+        let hint = (
+            refused.current_leader.leader_id.0,
+            refused.current_leader.leader_epoch,
+        );
+        assert_eq!(hint, if hints { (2, 1) } else { (-1, -1) });
+        let endpoints: Vec<String> = answer
+            .node_endpoints
+            .iter()
+            .map(|node| format!("{}:{}", &*node.host, node.port))
+            .collect();
+        assert_eq!(endpoints, vec![address.clone(); usize::from(hints)]);
+    }
+}
+
+/// KIP-392. Every replica has every record here.
+#[tokio::test]
+async fn a_follower_answers_fetches_of_newer_versions() {
+    let broker = start(2).await;
+    let topic = create_topic(&broker, 1, 2).await;
+    let leader = &mut connect(&broker, 0).await;
+    produce(leader, &topic, 0, Batch::of(["a"]).encode()).await;
+    let mut follower = connect(&broker, 1).await;
+    let mut ask = async |version, epoch| {
+        let partition = fetch_partition(0, 0).with_current_leader_epoch(epoch);
+        let request = fetch_request(&topic, vec![partition]).with_replica_id(BrokerId(-1));
+        only(only(follower.send(version, request).await.responses).partitions)
+    };
+    assert_eq!(
+        ask(10, -1).await.error_code.err(),
+        Some(ResponseError::NotLeaderOrFollower)
+    );
+    for epoch in [-1, 0] {
+        let fetched = ask(11, epoch).await;
+        assert_eq!(fetched.error_code.err(), None);
+        assert_eq!(values(&decode(fetched.records)), ["a"]);
+    }
+    assert_eq!(
+        ask(12, 5).await.error_code.err(),
+        Some(ResponseError::UnknownLeaderEpoch)
+    );
 }
 
 #[tokio::test]
@@ -74,34 +163,50 @@ async fn a_moved_leader_has_a_new_epoch_and_parked_fetches_learn_of_it() {
     let before = partition(&mut client, &topic).await;
     assert_eq!((before.leader_id.0, before.leader_epoch), (0, 0));
 
-    let request = fetch_request(&topic, vec![fetch_partition(0, 0)])
-        .with_min_bytes(1)
-        .with_max_wait_ms(60_000);
-    let parked = client.write(12, &request).await;
-    // Nothing says when a fetch is parked. Were the leader moved before it arrives, the answer would be the same.
-    client.no_response_within(Duration::from_millis(50)).await;
+    // One that says which epoch it believes in, one that may only ask the leader, one that may ask any replica.
+    let wait = |request: FetchRequest| {
+        request
+            .with_replica_id(BrokerId(-1))
+            .with_min_bytes(1)
+            .with_max_wait_ms(60_000)
+    };
+    let partition_of_epoch = fetch_partition(0, 0).with_current_leader_epoch(0);
+    let in_epoch = wait(fetch_request_by_id(&topic, vec![partition_of_epoch]));
+    let of_leader = wait(fetch_request(&topic, vec![fetch_partition(0, 0)]));
+    let of_any = wait(fetch_request_by_id(&topic, vec![fetch_partition(0, 0)]));
+    let mut believer = connect(&broker, 0).await;
+    let mut old = connect(&broker, 0).await;
+    let mut tolerant = connect(&broker, 0).await;
+    let in_epoch = believer.write(16, &in_epoch).await;
+    let of_leader = old.write(10, &of_leader).await;
+    let of_any = tolerant.write(16, &of_any).await;
+    for waiting in [&mut believer, &mut old, &mut tolerant] {
+        waiting.no_response_within(Duration::from_millis(50)).await;
+    }
     broker
         .move_leader(&topic.name, 0, 2)
         .expect("move the leader");
-    let fetched = only(only(client.read(parked).await.responses).partitions);
+    let fenced = only(only(believer.read(in_epoch).await.responses).partitions);
     assert_eq!(
-        fetched.error_code.err(),
+        fenced.error_code.err(),
+        Some(ResponseError::FencedLeaderEpoch)
+    );
+    assert_eq!(fenced.current_leader.leader_id.0, 2);
+    assert_eq!(fenced.current_leader.leader_epoch, 1);
+    let refused = only(only(old.read(of_leader).await.responses).partitions);
+    assert_eq!(
+        refused.error_code.err(),
         Some(ResponseError::NotLeaderOrFollower)
     );
+    tolerant.no_response_within(Duration::from_millis(50)).await;
+    let mut leader = connect(&broker, 2).await;
+    produce(&mut leader, &topic, 0, Batch::of(["a"]).encode()).await;
+    let fetched = only(only(tolerant.read(of_any).await.responses).partitions);
+    assert_eq!(values(&decode(fetched.records)), ["a"]);
 
     let after = partition(&mut client, &topic).await;
     assert_eq!((after.leader_id.0, after.leader_epoch), (2, 1));
     assert_eq!(ids(&after.replica_nodes), [0, 1, 2]);
-    let mut stale = fetch_request(
-        &topic,
-        vec![fetch_partition(0, 0).with_current_leader_epoch(0)],
-    );
-    stale.max_wait_ms = 0;
-    let fenced = connect(&broker, 2).await.send(12, stale).await;
-    assert_eq!(
-        only(only(fenced.responses).partitions).error_code.err(),
-        Some(ResponseError::FencedLeaderEpoch)
-    );
 }
 
 #[tokio::test]
@@ -165,6 +270,16 @@ async fn a_stopped_node_is_gone_and_its_replicas_step_in() {
         .collect();
     assert_eq!(nodes, [1, 2]);
     assert_eq!(answer.controller_id.0, 1);
+    for (include_fenced, expected) in [(false, vec![1, 2]), (true, vec![0, 1, 2])] {
+        let request = DescribeClusterRequest::default()
+            .with_endpoint_type(1)
+            .with_include_fenced_brokers(include_fenced);
+        let described = witness.send(2, request).await.brokers;
+        let known: Vec<i32> = described.iter().map(|node| node.broker_id.0).collect();
+        assert_eq!(known, expected);
+        let fenced = described.iter().filter(|node| node.is_fenced).count();
+        assert_eq!(fenced, usize::from(include_fenced));
+    }
     let after = only(only(answer.topics).partitions);
     assert_eq!((after.leader_id.0, after.leader_epoch), (1, 1));
     assert_eq!(ids(&after.replica_nodes), [0, 1, 2]);

@@ -1,7 +1,8 @@
 //! **DescribeCluster**, key 60, versions 0-2.
 //!
 //! Tells an administrator the cluster's id, its nodes and its controller (KIP-700). From version 1 on the client says
-//! whether it wants brokers or a quorum's controllers (KIP-919); there are only brokers.
+//! whether it wants brokers or a quorum's controllers (KIP-919); there are only brokers. From version 2 on it may ask for
+//! stopped nodes too, which Apache Kafka calls fenced (KIP-1073).
 
 use std::ops::RangeInclusive;
 
@@ -43,13 +44,14 @@ impl Api for DescribeCluster {
                     true => ALL_CLUSTER_OPERATIONS,
                     false => NOT_ASKED,
                 };
-                let brokers = state.cluster.running();
+                let nodes = state.cluster.nodes.iter();
+                let shown = nodes.filter(|node| node.running || request.include_fenced_brokers);
                 let kind = cx.session.listener;
                 return Outcome::Reply(
                     response
                         .with_cluster_id(StrBytes::from_string(state.cluster.id.clone()))
                         .with_controller_id(BrokerId(controller(state)))
-                        .with_brokers(brokers.map(|node| broker(node, kind)).collect())
+                        .with_brokers(shown.map(|node| broker(node, kind)).collect())
                         .with_cluster_authorized_operations(operations),
                 );
             }
@@ -77,4 +79,5 @@ fn broker(node: &Node, kind: ListenerKind) -> DescribeClusterBroker {
         .with_host(StrBytes::from_string(host.to_owned()))
         .with_port(port)
         .with_rack(None)
+        .with_is_fenced(!node.running)
 }

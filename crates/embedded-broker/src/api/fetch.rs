@@ -7,6 +7,8 @@
 //! - The first partition of one fetch is the last of the next, so that a busy one does not starve the others.
 //! - A read_committed fetch ends before the first open transaction and names the aborted ones; only what it may read counts
 //!   toward `min_bytes`, and the end of a transaction wakes it.
+//! - A follower answers as well as the leader (KIP-392, version 11 and later): every replica has every record.
+//! - From version 16 on an answer that names the wrong node or epoch says who leads (KIP-951).
 //! - Fetch sessions (KIP-227) are not kept: every answer says session 0, which is how a broker declines one.
 
 use std::ops::RangeInclusive;
@@ -21,13 +23,16 @@ use kafka_protocol::messages::fetch_response::{
 use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId};
 use tokio::sync::Notify;
 
-use super::{Api, Context, Outcome};
+use super::{Api, Context, Outcome, leader_hint};
 use crate::clock::millis;
 use crate::log;
 use crate::state::State;
+use crate::topic::Partition;
 
 /// `isolation_level` of a consumer that reads only what is committed.
 const READ_COMMITTED: i8 = 1;
+/// From this version on a follower answers as well (KIP-392).
+const FIRST_VERSION_FROM_FOLLOWERS: i16 = 11;
 /// From this version on topics are named by id (KIP-516).
 const FIRST_VERSION_WITH_IDS: i16 = 13;
 /// `session_epoch` of a fetch that wants no session, and of one that would start one.
@@ -64,7 +69,11 @@ impl Api for Fetch {
             || cx.now.instant >= deadline
             || cx.hurry.is_asked()
         {
-            return Outcome::Reply(FetchResponse::default().with_responses(gathered.topics));
+            let mut response = FetchResponse::default().with_responses(gathered.topics);
+            if gathered.has_error {
+                leader_hint::add_to_fetch(state, cx, &mut response);
+            }
+            return Outcome::Reply(response);
         }
         Outcome::Wait {
             wakeup: park(state, cx, request),
@@ -144,8 +153,7 @@ fn read(
     budget: usize,
     first: bool,
 ) -> Result<PartitionData, ResponseError> {
-    let partition = state.topics.led_by(cx.node_id, topic, asked.partition)?;
-    partition.check_leader_epoch(asked.current_leader_epoch)?;
+    let partition = readable(state, cx, topic, asked)?;
     // Of an epoch that is still to come this log can hold nothing.
     if asked.last_fetched_epoch > partition.leader_epoch {
         return Err(ResponseError::OffsetOutOfRange);
@@ -178,6 +186,20 @@ fn read(
         .with_records(Some(records)))
 }
 
+/// The partition, if a consumer may read it from the node that it asked.
+fn readable<'a>(
+    state: &'a mut State,
+    cx: &Context,
+    topic: &str,
+    asked: &FetchPartition,
+) -> Result<&'a mut Partition, ResponseError> {
+    let (index, epoch) = (asked.partition, asked.current_leader_epoch);
+    match cx.version >= FIRST_VERSION_FROM_FOLLOWERS {
+        true => state.topics.replica_on(cx.node_id, topic, index, epoch),
+        false => state.topics.led_in_epoch(cx.node_id, topic, index, epoch),
+    }
+}
+
 /// An aborted transaction as a reader finds its records: by their producer, from the first one to the marker.
 fn named(aborted: log::AbortedTransaction) -> AbortedTransaction {
     AbortedTransaction::default()
@@ -207,7 +229,7 @@ fn park(state: &mut State, cx: &Context, request: &FetchRequest) -> Arc<Notify> 
         };
         let Some(name) = name else { continue };
         for asked in &topic.partitions {
-            if let Ok(partition) = state.topics.led_by(cx.node_id, &name, asked.partition) {
+            if let Ok(partition) = readable(state, cx, &name, asked) {
                 partition.wait(&wakeup);
             }
         }

@@ -95,10 +95,10 @@ fn find(
     asked: &ListOffsetsPartition,
     committed_only: bool,
 ) -> Result<(i64, i64, i32), ResponseError> {
+    let epoch = asked.current_leader_epoch;
     let partition = state
         .topics
-        .led_by(cx.node_id, topic, asked.partition_index)?;
-    partition.check_leader_epoch(asked.current_leader_epoch)?;
+        .led_in_epoch(cx.node_id, topic, asked.partition_index, epoch)?;
     let log = &partition.log;
     let end = if committed_only {
         log.last_stable_offset()

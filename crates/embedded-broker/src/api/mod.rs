@@ -35,6 +35,7 @@ mod hostile;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
+mod leader_hint;
 mod leave_group;
 mod list_config_resources;
 mod list_groups;

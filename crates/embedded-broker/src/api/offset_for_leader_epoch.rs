@@ -56,7 +56,9 @@ fn find(
     topic: &str,
     asked: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ResponseError> {
-    let partition = state.topics.led_by(cx.node_id, topic, asked.partition)?;
-    partition.check_leader_epoch(asked.current_leader_epoch)?;
+    let epoch = asked.current_leader_epoch;
+    let partition = state
+        .topics
+        .led_in_epoch(cx.node_id, topic, asked.partition, epoch)?;
     Ok(partition.log.end_of_epoch(asked.leader_epoch))
 }

@@ -7,6 +7,7 @@
 //! - `acks` 1 and -1 (all) are the same while enough replicas are in sync: every replica is this process. With fewer than
 //!   `min.insync.replicas` because nodes are stopped, -1 is refused.
 //! - A batch that an idempotent producer sends again is answered with the offset that it got the first time.
+//! - From version 10 on the wrong node says who leads (KIP-951).
 //! - A transactional batch is taken only in a partition that its coordinator has in the open transaction.
 
 use std::ops::RangeInclusive;
@@ -21,7 +22,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Api, Context, Outcome, record_checks};
+use super::{Api, Context, Outcome, leader_hint, record_checks};
 use crate::log::{BatchHeader, Codec};
 use crate::net::wire::FromWire;
 use crate::state::State;
@@ -168,7 +169,9 @@ impl Api for Produce {
             })
             .collect();
         if acks != 0 {
-            return Outcome::Reply(ProduceResponse::default().with_responses(responses));
+            let mut response = ProduceResponse::default().with_responses(responses);
+            leader_hint::add_to_produce(state, cx, &mut response);
+            return Outcome::Reply(response);
         }
         let failed = responses
             .iter()
