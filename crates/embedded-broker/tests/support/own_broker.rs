@@ -7,7 +7,7 @@ use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::CreateTopicsRequest;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 
 use crate::support::broker::unique;
@@ -85,15 +85,15 @@ pub(crate) fn producer_with(
     config.create().expect("create a producer")
 }
 
-/// Sends one record and returns the partition and offset of its delivery report.
-pub(crate) async fn send(producer: &FutureProducer, topic: &str, value: &str) -> (i32, i64) {
-    let record = FutureRecord::<(), str>::to(topic).payload(value);
-    let delivery = producer.send(record, DEADLINE).await;
-    let delivered = delivery.unwrap_or_else(|(error, _)| panic!("deliver {value}: {error}"));
-    (delivered.partition, delivered.offset)
+/// A transactional producer, initialised.
+pub(crate) fn transactional_producer(broker: &Broker, id: &str) -> FutureProducer {
+    let settings = [("transactional.id", id)];
+    let producer = producer_with(&broker.bootstrap_servers(), "p", true, &settings);
+    producer.init_transactions(DEADLINE).expect("initialise");
+    producer
 }
 
-/// The same, to a partition of the caller's choice.
+/// Sends one record and returns the offset of its delivery report.
 pub(crate) async fn send_to(
     producer: &FutureProducer,
     topic: &str,
