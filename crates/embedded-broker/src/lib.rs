@@ -20,6 +20,7 @@
 //! # How a request travels
 //! `net` reads a frame and writes the answer, `api` decodes it and asks [`State`](state) (one owner, one lock, no
 //! `.await` inside), which keeps topics in `log`, members in `group` and transactional ids in `transaction`.
+//! What a test makes go wrong ([`Faults`]) is consulted in one place, before and after an API.
 
 mod api;
 mod broker;
