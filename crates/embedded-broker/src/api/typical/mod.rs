@@ -1,7 +1,7 @@
 //! One typical request of every API, with every field set and every array filled: what hostile requests are made from.
 //!
 //! A request is described once, step by step, for all versions of its API: a version takes the steps that it can express.
-//! The integration test `tests/hostile.rs` mounts this module too, so nothing here knows the broker.
+//! Nothing here knows the broker.
 
 mod administration;
 mod configuration;
@@ -10,7 +10,7 @@ mod records;
 mod transactions;
 
 use bytes::{Buf, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiKey, GroupId, RequestHeader, ResponseHeader, TopicName};
+use kafka_protocol::messages::{ApiKey, GroupId, ResponseHeader, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use uuid::Uuid;
 
@@ -32,28 +32,11 @@ pub(crate) struct Typical {
     pub(crate) body: Bytes,
     /// Whether each step of the description was taken.
     pub(crate) taken: Vec<bool>,
-    key: i16,
     version: i16,
-    header_version: i16,
     read: fn(Bytes, i16) -> anyhow::Result<String>,
 }
 
 impl Typical {
-    /// The request with its header, without the length in front.
-    pub(crate) fn frame(&self) -> Bytes {
-        let header = RequestHeader::default()
-            .with_request_api_key(self.key)
-            .with_request_api_version(self.version)
-            .with_correlation_id(CORRELATION_ID)
-            .with_client_id(Some(text("typical-client")));
-        let mut frame = BytesMut::new();
-        header
-            .encode(&mut frame, self.header_version)
-            .expect("a header of this version");
-        frame.extend_from_slice(&self.body);
-        frame.freeze()
-    }
-
     /// Reads an answer as a client does, which has to understand every byte of it. `frame` is without its length.
     pub(crate) fn read_answer(&self, frame: Bytes) -> anyhow::Result<String> {
         (self.read)(frame, self.version)
@@ -134,9 +117,7 @@ where
         body: encoded(&request, version)
             .unwrap_or_else(|error| panic!("key {} version {version}: {error}", R::KEY)),
         taken,
-        key: R::KEY,
         version,
-        header_version: R::header_version(version),
         read: read::<R>,
     }
 }
