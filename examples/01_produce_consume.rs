@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
-use kafka_event_streaming::config::{self, BootstrapServers};
+use kafka_event_streaming::config::{Cluster, ConsumerSettings, ProducerSettings};
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::producer::{Delivery, RecordProducer};
 use kafka_event_streaming::reachability;
@@ -38,14 +38,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 async fn main() -> Result<()> {
     kafka_event_streaming::logging::init();
     let arguments = Arguments::parse();
-    let servers = config::bootstrap_servers()?;
+    let cluster = Cluster::from_environment()?;
     let stop = shutdown::on_signal()?;
     // Created first: it connects, and gets the producer id that idempotence needs, while the topic is being made.
-    let producer = RecordProducer::new(&servers)?;
-    reachability::check(&servers, reachability::PATIENCE).await?;
+    let producer = RecordProducer::new(&cluster, &ProducerSettings::reliable())?;
+    reachability::check(&cluster, reachability::PATIENCE).await?;
 
-    let topic = topics::ensure_topic(&servers, &arguments.topic, PARTITIONS).await?;
-    println!("Example 1: produce and consume, on {servers}");
+    let topic = topics::ensure_topic(&cluster, &arguments.topic, PARTITIONS).await?;
+    println!("Example 1: produce and consume, on {}", cluster.servers());
     println!(
         "topic {}, {} partitions, group {}\n",
         topic.name, topic.partitions, arguments.group
@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
     // On every path, also after an error: what is still queued when the producer goes is lost.
     producer.flush(PATIENCE).await?;
     let delivered = delivered?;
-    let received = consume(&servers, &topic, &arguments.group, &delivered, &stop).await?;
+    let received = consume(&cluster, &topic, &arguments.group, &delivered, &stop).await?;
 
     let lost = delivered.len() - received;
     let note = if stop.is_cancelled() {
@@ -111,14 +111,15 @@ async fn produce(
 
 /// Joins the group and reads to the end of every partition. Returns how many of the `delivered` records came back.
 async fn consume(
-    servers: &BootstrapServers,
+    cluster: &Cluster,
     topic: &ReadyTopic,
     group: &str,
     delivered: &HashSet<(i32, i64)>,
     stop: &CancellationToken,
 ) -> Result<usize> {
     println!();
-    let consumer = RecordConsumer::new(servers, group, &topic.name)?;
+    let consumer =
+        RecordConsumer::new(cluster, &ConsumerSettings::reliable(group), &[&topic.name])?;
     let outcome = read_to_the_end(&consumer, topic, delivered, stop).await;
     // On every path, also after an error or Ctrl-C: a member that just vanishes keeps its partitions from the others
     // until its session times out.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedMessage};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Error;
-use crate::config::BootstrapServers;
+use crate::config::{Cluster, ConsumerSettings};
 
 /// One member of a consumer group.
 ///
@@ -31,54 +31,32 @@ pub enum Polled {
     Nothing,
 }
 
-/// The settings, each with what goes wrong without it. Copy this function.
-fn settings(servers: &BootstrapServers, group: &str) -> ClientConfig {
-    let mut settings = ClientConfig::new();
-    settings
-        .set("bootstrap.servers", servers.as_str())
-        .set("group.id", group)
-        // Where a group starts that has committed nothing yet. With `latest`, the default, it never sees what was
-        // written before its first member was assigned its partitions (row X15).
-        .set("auto.offset.reset", "earliest")
-        // Left on, a timer commits what was handed out, processed or not: a crash then loses records.
-        .set("enable.auto.commit", "false")
-        // Tells that a partition was read to its end, so that a program can stop there instead of guessing by time.
-        .set("enable.partition.eof", "true")
-        // A member that died keeps its partitions for this long. It is about dead processes only: slow work is
-        // bounded by `max.poll.interval.ms` (KIP-62). 6 s is the least that a broker accepts by default
-        // (`group.min.session.timeout.ms`).
-        .set("session.timeout.ms", "6000")
-        // Classic groups learn of a rebalance by their next heartbeat: at the default of 3 s every member waits for
-        // so long each time another one joins or leaves. Keep it below a third of the session timeout.
-        .set("heartbeat.interval.ms", "500")
-        // The broker holds an answer back until there is a new record, or for this long. The end of a partition shows
-        // only in an answer without records, so at the default of 500 ms every reader to the end waits half a second.
-        .set("fetch.wait.max.ms", "100")
-        // When 100,000 records wait in the local queue, fetching pauses for this long. At librdkafka's default of
-        // 1,000 ms a consumer of small records sleeps through most of each second.
-        .set("fetch.queue.backoff.ms", "1");
-    settings
-}
-
 impl RecordConsumer {
-    /// Creates a member of `group` that reads `topic`. It joins in the background, once [`next`](Self::next) is called.
+    /// Creates a member of the group that reads `topics`. It joins in the background, once [`next`](Self::next) is
+    /// called.
     ///
     /// # Errors
     ///
+    /// - [`Error::Setting`] when TLS is asked for and was not built in
     /// - [`Error::Client`] when librdkafka refuses a setting
-    /// - [`Error::Subscribe`] when it refuses the topic's name
-    pub fn new(servers: &BootstrapServers, group: &str, topic: &str) -> Result<Self, Error> {
+    /// - [`Error::Subscribe`] when it refuses a topic's name
+    pub fn new(
+        cluster: &Cluster,
+        settings: &ConsumerSettings,
+        topics: &[&str],
+    ) -> Result<Self, Error> {
         let client: StreamConsumer =
-            settings(servers, group)
+            settings
+                .client_config(cluster)?
                 .create()
                 .map_err(|source| Error::Client {
                     client: "consumer",
                     source,
                 })?;
         client
-            .subscribe(&[topic])
+            .subscribe(topics)
             .map_err(|source| Error::Subscribe {
-                topic: topic.to_owned(),
+                topics: topics.join(", "),
                 source,
             })?;
         Ok(Self {

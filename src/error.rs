@@ -13,13 +13,22 @@ pub enum Error {
     #[error("{variable} is {value:?}, but {reason}: {remedy}")]
     Setting {
         /// The variable's name.
-        variable: &'static str,
+        variable: String,
         /// Its value as found.
         value: String,
         /// What is wrong with it.
         reason: String,
         /// What to write instead.
         remedy: &'static str,
+    },
+
+    /// A program asked for a topic by a key that it never gave a name to.
+    #[error("no topic has the key {key:?}; the keys are {known}")]
+    UnknownTopicKey {
+        /// The key that was asked for.
+        key: String,
+        /// Those that exist, with commas between them.
+        known: String,
     },
 
     /// Nothing that speaks Kafka answered in time at any of the addresses.
@@ -98,10 +107,10 @@ pub enum Error {
     },
 
     /// Joining the group, or telling it which topics to read, failed.
-    #[error("could not subscribe to topic {topic}")]
+    #[error("could not subscribe to {topics}")]
     Subscribe {
-        /// The topic's name.
-        topic: String,
+        /// The topics' names, with commas between them.
+        topics: String,
         /// What the client reported.
         source: KafkaError,
     },
@@ -117,6 +126,15 @@ pub enum Error {
         offset: i64,
         /// What the broker or client reported.
         source: KafkaError,
+    },
+
+    /// An event could not be turned into bytes. Nothing was sent.
+    #[error("could not encode an event of type {event_type}")]
+    Encode {
+        /// The event's type.
+        event_type: &'static str,
+        /// What serde_json objected to.
+        source: serde_json::Error,
     },
 
     /// The blocking half of a call (flush, commit or close) ended in a panic, or its runtime was shut down.

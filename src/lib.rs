@@ -2,7 +2,8 @@
 //!
 //! Each room can be read, used and copied alone:
 //!
-//! - [`config`]: which brokers to talk to, read from the environment in one place
+//! - [`config`]: where the brokers are, who is calling, and every client property with its reason
+//! - [`event`]: typed events, their headers, and versions
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
@@ -11,11 +12,11 @@
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
 //! - [`error`]: everything that can go wrong, in one documented enum
 //!
-//! Keys and payloads are bytes here. What they mean is decided a layer above.
 
 pub mod config;
 pub mod consumer;
 pub mod error;
+pub mod event;
 pub mod logging;
 pub mod producer;
 pub mod reachability;

@@ -6,26 +6,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 
 use crate::Error;
-use crate::config::BootstrapServers;
+use crate::config::{Cluster, ProducerSettings};
 
 /// Between two tries to place a record in a full queue. A batch leaves the queue about as often.
 const QUEUE_PAUSE: Duration = Duration::from_millis(10);
-
-/// How long a record may wait for its confirmation, retries included. A record that takes longer is reported as not
-/// delivered.
-pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A producer of keys and payloads as bytes. Cheap to clone; a process needs one.
 #[derive(Clone)]
 pub struct RecordProducer {
     /// Owns the connections, the queue of records and the thread that hands out delivery reports. All clones share it.
     client: FutureProducer,
+    /// A sender waits no longer for room in the queue than a record may wait in it.
+    delivery_timeout: Duration,
 }
 
 /// Where a record was written: the broker's own words from the delivery report.
@@ -39,40 +36,25 @@ pub struct Delivery {
     pub offset: i64,
 }
 
-/// The settings, each with what goes wrong without it. Copy this function.
-fn settings(servers: &BootstrapServers) -> ClientConfig {
-    let mut settings = ClientConfig::new();
-    settings
-        .set("bootstrap.servers", servers.as_str())
-        // Confirmed means: every in-sync replica has it. With `acks=1` a record that was confirmed is gone when the
-        // leader dies before its followers copied it.
-        .set("acks", "all")
-        // A retry after a lost answer would write the record a second time; with sequence numbers the broker sees
-        // that it has it (KIP-98). It also keeps the order when one of several batches in flight fails.
-        .set("enable.idempotence", "true")
-        // librdkafka retries for five minutes by default. A caller should hear of a dead cluster sooner.
-        .set(
-            "delivery.timeout.ms",
-            DELIVERY_TIMEOUT.as_millis().to_string(),
-        )
-        // Wait this long for more records to share a batch. 0 sends a request for nearly every record; more makes
-        // each record wait longer.
-        .set("linger.ms", "5");
-    settings
-}
-
 impl RecordProducer {
     /// Creates the producer. It connects in the background; whether a broker is there shows at the first delivery.
     ///
     /// # Errors
     ///
-    /// [`Error::Client`] when librdkafka refuses a setting.
-    pub fn new(servers: &BootstrapServers) -> Result<Self, Error> {
-        let client = settings(servers).create().map_err(|source| Error::Client {
-            client: "producer",
-            source,
-        })?;
-        Ok(Self { client })
+    /// - [`Error::Setting`] when TLS is asked for and was not built in
+    /// - [`Error::Client`] when librdkafka refuses a setting
+    pub fn new(cluster: &Cluster, settings: &ProducerSettings) -> Result<Self, Error> {
+        let client = settings
+            .client_config(cluster)?
+            .create()
+            .map_err(|source| Error::Client {
+                client: "producer",
+                source,
+            })?;
+        Ok(Self {
+            client,
+            delivery_timeout: settings.delivery_timeout,
+        })
     }
 
     /// Sends a record and waits for its delivery report. Records with equal keys keep their order, because they go to
@@ -95,14 +77,14 @@ impl RecordProducer {
     /// # Errors
     ///
     /// [`Error::NotDelivered`] when the record cannot be sent at all: it is too large, or the queue stayed full for
-    /// the whole [`DELIVERY_TIMEOUT`].
+    /// the whole [`delivery_timeout`](ProducerSettings::delivery_timeout).
     pub async fn enqueue(
         &self,
         topic: &str,
         key: &[u8],
         payload: &[u8],
     ) -> Result<PendingDelivery, Error> {
-        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let deadline = Instant::now() + self.delivery_timeout;
         let mut record = FutureRecord::to(topic).key(key).payload(payload);
         loop {
             match self.client.send_result(record) {

@@ -5,11 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use crate::Error;
-use crate::config::BootstrapServers;
+use crate::config::Cluster;
 
 /// Long enough for a broker across a slow network, short enough for a person who waits.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -19,23 +18,24 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 ///
 /// [`Error::Unreachable`] names the addresses and what to do.
-pub async fn check(servers: &BootstrapServers, patience: Duration) -> Result<(), Error> {
-    let client: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", servers.as_str())
-        .create()
-        .map_err(|source| Error::Client {
-            client: "client that looks for a broker",
-            source,
-        })?;
+pub async fn check(cluster: &Cluster, patience: Duration) -> Result<(), Error> {
+    let client: BaseProducer =
+        cluster
+            .client_config()?
+            .create()
+            .map_err(|source| Error::Client {
+                client: "client that looks for a broker",
+                source,
+            })?;
     let started = Instant::now();
     let answer = tokio::task::spawn_blocking(move || {
         client.client().fetch_metadata(None, patience).map(drop)
     })
     .await?;
     answer.map_err(|source| Error::Unreachable {
-        servers: servers.to_string(),
+        servers: cluster.servers().to_string(),
         waited: started.elapsed(),
-        is_default: servers.is_default(),
+        is_default: cluster.servers().is_default(),
         source,
     })
 }

@@ -5,14 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 
 use crate::Error;
-use crate::config::BootstrapServers;
+use crate::config::Cluster;
 
 /// Ask the broker for its `default.replication.factor` (KIP-464, Apache Kafka 2.4). A fixed 3 fails on a cluster of
 /// one broker (row X7), and a fixed 1 loses data on a cluster of three.
@@ -46,17 +45,18 @@ pub struct ReadyTopic {
 /// - [`Error::TopicRequest`] when the cluster cannot be reached
 /// - [`Error::TopicNotReady`] when leaders are still missing after ten seconds
 pub async fn ensure_topic(
-    servers: &BootstrapServers,
+    cluster: &Cluster,
     topic: &str,
     partitions: i32,
 ) -> Result<ReadyTopic, Error> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", servers.as_str())
-        .create()
-        .map_err(|source| Error::Client {
-            client: "admin client",
-            source,
-        })?;
+    let admin: AdminClient<DefaultClientContext> =
+        cluster
+            .client_config()?
+            .create()
+            .map_err(|source| Error::Client {
+                client: "admin client",
+                source,
+            })?;
 
     let deadline = Instant::now() + PATIENCE;
     let created = create(&admin, topic, partitions).await?;

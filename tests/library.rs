@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use common::Kafka;
-use kafka_event_streaming::config::BootstrapServers;
+use kafka_event_streaming::config::{Cluster, ConsumerSettings, ProducerSettings};
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
@@ -25,14 +25,15 @@ use rdkafka::message::OwnedMessage;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address where nothing listens: bound, and freed again.
-fn nobody() -> BootstrapServers {
+fn nobody() -> Cluster {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string().parse().unwrap()
+    let address = listener.local_addr().unwrap().to_string();
+    Cluster::new(address.parse().unwrap())
 }
 
 /// Sends `count` records, one after the other, with `record-0`, `record-1` and so on for payloads.
 async fn send(kafka: &Kafka, topic: &str, count: usize) {
-    let producer = RecordProducer::new(kafka.servers()).unwrap();
+    let producer = RecordProducer::new(kafka.cluster(), &ProducerSettings::reliable()).unwrap();
     for number in 0..count {
         let payload = format!("record-{number}");
         producer
@@ -78,7 +79,7 @@ async fn ends_of_partitions(consumer: &RecordConsumer, count: usize) -> BTreeSet
 async fn a_delivery_says_where_the_record_can_be_read() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(3).await;
-    let producer = RecordProducer::new(kafka.servers()).unwrap();
+    let producer = RecordProducer::new(kafka.cluster(), &ProducerSettings::reliable()).unwrap();
     let delivery = producer
         .send(&topic, b"customer-1", b"2 coffees")
         .await
@@ -88,7 +89,12 @@ async fn a_delivery_says_where_the_record_can_be_read() {
         (topic.as_str(), 0)
     );
 
-    let consumer = RecordConsumer::new(kafka.servers(), &unique_name("group"), &topic).unwrap();
+    let consumer = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&unique_name("group")),
+        &[&topic],
+    )
+    .unwrap();
     let record = next_record(&consumer).await;
     assert_eq!(
         (record.partition(), record.offset()),
@@ -103,7 +109,7 @@ async fn a_delivery_says_where_the_record_can_be_read() {
 async fn enqueued_records_of_one_key_keep_their_order() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(3).await;
-    let producer = RecordProducer::new(kafka.servers()).unwrap();
+    let producer = RecordProducer::new(kafka.cluster(), &ProducerSettings::reliable()).unwrap();
     let mut pending = Vec::new();
     for number in 0..500_u32 {
         pending.push(
@@ -121,7 +127,12 @@ async fn enqueued_records_of_one_key_keep_their_order() {
     }
     assert_eq!(partitions.len(), 1, "one key went to several partitions");
 
-    let consumer = RecordConsumer::new(kafka.servers(), &unique_name("group"), &topic).unwrap();
+    let consumer = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&unique_name("group")),
+        &[&topic],
+    )
+    .unwrap();
     for number in 0..500_u32 {
         let record = next_record(&consumer).await;
         assert_eq!(
@@ -141,7 +152,12 @@ async fn a_new_member_resumes_behind_the_last_committed_record() {
     send(&kafka, &topic, 6).await;
     let group = unique_name("group");
 
-    let first = RecordConsumer::new(kafka.servers(), &group, &topic).unwrap();
+    let first = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&group),
+        &[&topic],
+    )
+    .unwrap();
     for _ in 0..4 {
         let record = next_record(&first).await;
         // The fourth one is read, and not committed.
@@ -151,7 +167,12 @@ async fn a_new_member_resumes_behind_the_last_committed_record() {
     }
     first.close().await.unwrap();
 
-    let second = RecordConsumer::new(kafka.servers(), &group, &topic).unwrap();
+    let second = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&group),
+        &[&topic],
+    )
+    .unwrap();
     let record = next_record(&second).await;
     assert_eq!(
         (record.offset(), record.payload()),
@@ -165,12 +186,22 @@ async fn closing_hands_the_partitions_over_at_once() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(3).await;
     let group = unique_name("group");
-    let first = RecordConsumer::new(kafka.servers(), &group, &topic).unwrap();
+    let first = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&group),
+        &[&topic],
+    )
+    .unwrap();
     ends_of_partitions(&first, 3).await;
     first.close().await.unwrap();
 
     let closed = Instant::now();
-    let second = RecordConsumer::new(kafka.servers(), &group, &topic).unwrap();
+    let second = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&group),
+        &[&topic],
+    )
+    .unwrap();
     ends_of_partitions(&second, 3).await;
     let waited = closed.elapsed();
     assert!(
@@ -184,7 +215,12 @@ async fn closing_hands_the_partitions_over_at_once() {
 async fn an_empty_topic_has_ends_and_then_nothing() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(2).await;
-    let consumer = RecordConsumer::new(kafka.servers(), &unique_name("group"), &topic).unwrap();
+    let consumer = RecordConsumer::new(
+        kafka.cluster(),
+        &ConsumerSettings::reliable(&unique_name("group")),
+        &[&topic],
+    )
+    .unwrap();
     assert_eq!(
         ends_of_partitions(&consumer, 2).await,
         BTreeSet::from([0, 1])
@@ -196,7 +232,7 @@ async fn an_empty_topic_has_ends_and_then_nothing() {
 /// S1-08: flushing says how many records are left.
 #[tokio::test]
 async fn a_flush_that_runs_out_of_time_counts_what_is_left() {
-    let producer = RecordProducer::new(&nobody()).unwrap();
+    let producer = RecordProducer::new(&nobody(), &ProducerSettings::reliable()).unwrap();
     let mut pending = Vec::new();
     for _ in 0..3 {
         pending.push(
@@ -224,7 +260,7 @@ async fn a_flush_that_runs_out_of_time_counts_what_is_left() {
 async fn a_flush_after_the_last_report_has_nothing_to_do() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(1).await;
-    let producer = RecordProducer::new(kafka.servers()).unwrap();
+    let producer = RecordProducer::new(kafka.cluster(), &ProducerSettings::reliable()).unwrap();
     let pending = producer.enqueue(&topic, b"key", b"payload").await.unwrap();
     producer.flush(PATIENCE).await.unwrap();
     assert_eq!(pending.await.unwrap().offset, 0);
@@ -232,7 +268,7 @@ async fn a_flush_after_the_last_report_has_nothing_to_do() {
 
 #[tokio::test]
 async fn a_record_that_is_too_large_is_refused_with_its_topic() {
-    let producer = RecordProducer::new(&nobody()).unwrap();
+    let producer = RecordProducer::new(&nobody(), &ProducerSettings::reliable()).unwrap();
     let too_large = vec![0; 2_000_000];
     let error = producer
         .send("orders", b"key", &too_large)
@@ -255,8 +291,8 @@ async fn a_topic_ensured_by_many_at_once_is_created_by_one() {
     let name = unique_name("test");
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let (servers, name) = (kafka.servers().clone(), name.clone());
-        calls.spawn(async move { topics::ensure_topic(&servers, &name, 3).await.unwrap() });
+        let (cluster, name) = (kafka.cluster().clone(), name.clone());
+        calls.spawn(async move { topics::ensure_topic(&cluster, &name, 3).await.unwrap() });
     }
     let results = calls.join_all().await;
     assert_eq!(
@@ -274,7 +310,7 @@ async fn a_topic_ensured_by_many_at_once_is_created_by_one() {
 async fn a_topic_that_exists_keeps_its_partitions() {
     let kafka = Kafka::start().await;
     let name = kafka.topic(2).await;
-    let topic = topics::ensure_topic(kafka.servers(), &name, 5)
+    let topic = topics::ensure_topic(kafka.cluster(), &name, 5)
         .await
         .unwrap();
     assert_eq!((topic.partitions, topic.created), (2, false));
@@ -283,7 +319,7 @@ async fn a_topic_that_exists_keeps_its_partitions() {
 #[tokio::test]
 async fn a_topic_name_that_kafka_does_not_allow_is_named_in_the_error() {
     let kafka = Kafka::start().await;
-    let error = topics::ensure_topic(kafka.servers(), "not allowed!", 1)
+    let error = topics::ensure_topic(kafka.cluster(), "not allowed!", 1)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::TopicNotCreated { .. }), "{error:?}");
@@ -293,7 +329,7 @@ async fn a_topic_name_that_kafka_does_not_allow_is_named_in_the_error() {
 #[tokio::test]
 async fn a_broker_that_answers_is_reachable() {
     let kafka = Kafka::start().await;
-    reachability::check(kafka.servers(), PATIENCE)
+    reachability::check(kafka.cluster(), PATIENCE)
         .await
         .unwrap();
 }
@@ -301,9 +337,10 @@ async fn a_broker_that_answers_is_reachable() {
 #[tokio::test]
 async fn a_port_that_is_open_is_not_yet_a_broker() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let servers = silent.local_addr().unwrap().to_string().parse().unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let cluster = Cluster::new(address.parse().unwrap());
     let started = Instant::now();
-    let error = reachability::check(&servers, Duration::from_millis(500))
+    let error = reachability::check(&cluster, Duration::from_millis(500))
         .await
         .unwrap_err();
     assert!(
@@ -311,7 +348,7 @@ async fn a_port_that_is_open_is_not_yet_a_broker() {
         "it took {:?}",
         started.elapsed()
     );
-    for part in [servers.as_str(), "KAFKA_BOOTSTRAP_SERVERS", "make infra-up"] {
+    for part in [address.as_str(), "KAFKA_BOOTSTRAP_SERVERS", "make infra-up"] {
         assert!(
             error.to_string().contains(part),
             "{error} does not say {part:?}"

@@ -49,7 +49,7 @@ fn a_record_says_where_it_goes() {
 async fn every_order_is_in_the_log_where_its_report_says() {
     let kafka = Kafka::start().await;
     let topic = kafka.topic(PARTITIONS).await;
-    let producer = producer(kafka.servers().as_str(), PATIENCE);
+    let producer = producer(kafka.cluster().servers().as_str(), PATIENCE);
 
     let mut reported = Log::new();
     for number in 0..12 {
@@ -71,7 +71,7 @@ async fn every_order_is_in_the_log_where_its_report_says() {
         );
     }
 
-    let stored = read_log(kafka.servers().as_str(), &topic, reported.len());
+    let stored = read_log(kafka.cluster().servers().as_str(), &topic, reported.len());
     assert_eq!(
         stored.len(),
         reported.len(),

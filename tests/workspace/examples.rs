@@ -61,7 +61,7 @@ fn last_line(output: &Output) -> &str {
 async fn example_1_reads_back_what_it_sent() {
     let kafka = Kafka::start().await;
     let topic = unique_name("example-test");
-    let output = example_1(kafka.servers().as_str(), &["--topic", &topic]);
+    let output = example_1(kafka.cluster().servers().as_str(), &["--topic", &topic]);
     assert!(output.success, "{output:#?}");
     assert_eq!(
         output.stderr, "",
@@ -106,8 +106,8 @@ async fn example_1_twice_in_one_group_reads_every_record_once() {
     let kafka = Kafka::start().await;
     let name = unique_name("example-test");
     let arguments = ["--topic", &name, "--group", &name, "--records", "5"];
-    let first = example_1(kafka.servers().as_str(), &arguments);
-    let second = example_1(kafka.servers().as_str(), &arguments);
+    let first = example_1(kafka.cluster().servers().as_str(), &arguments);
+    let second = example_1(kafka.cluster().servers().as_str(), &arguments);
     assert_eq!(
         last_line(&first),
         "sent 5, received 5, lost 0",
@@ -163,7 +163,10 @@ async fn example_1_stops_in_order_at_a_signal() {
     let kafka = Kafka::start().await;
     for (signal, in_the_middle_of) in [("INT", "delivered"), ("TERM", "received")] {
         let mut child = std::process::Command::new(&*EXAMPLE_1)
-            .env("KAFKA_BOOTSTRAP_SERVERS", kafka.servers().as_str())
+            .env(
+                "KAFKA_BOOTSTRAP_SERVERS",
+                kafka.cluster().servers().as_str(),
+            )
             // What it prints is far more than a pipe holds, so it cannot end before it is read.
             .args(["--records", "5000"])
             .stdout(Stdio::piped())

@@ -15,7 +15,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use embedded_broker::Broker;
-use kafka_event_streaming::config::BootstrapServers;
+use kafka_event_streaming::config::Cluster;
 use kafka_event_streaming::{reachability, topics};
 use tokio::net::TcpSocket;
 use workspace_tests::{Output, command, free_port, make, names, root, run};
@@ -47,12 +47,12 @@ impl Infra {
         run(make.args(variables))
     }
 
-    fn servers(&self) -> BootstrapServers {
-        format!("localhost:{}", self.port).parse().unwrap()
+    fn cluster(&self) -> Cluster {
+        Cluster::new(format!("localhost:{}", self.port).parse().unwrap())
     }
 
     async fn answers(&self) -> bool {
-        reachability::check(&self.servers(), Duration::from_millis(500))
+        reachability::check(&self.cluster(), Duration::from_millis(500))
             .await
             .is_ok()
     }
@@ -102,7 +102,7 @@ fn failed(output: &Output, says: &[&str]) {
 #[tokio::test]
 async fn a_broker_is_started_looked_at_and_stopped() {
     let infra = Infra::new();
-    let address = infra.servers().to_string();
+    let address = infra.cluster().servers().to_string();
     succeeded(
         &infra.make("infra-status", &[]),
         &["Nothing answers on", &address, "make infra-up"],
@@ -157,7 +157,7 @@ async fn a_reset_forgets_every_topic() {
     succeeded(&infra.make("infra-up", &[]), &[]);
     let before = infra.process();
     assert!(
-        topics::ensure_topic(&infra.servers(), "orders", 2)
+        topics::ensure_topic(&infra.cluster(), "orders", 2)
             .await
             .unwrap()
             .created
@@ -165,7 +165,7 @@ async fn a_reset_forgets_every_topic() {
     succeeded(&infra.make("infra-reset", &[]), &["Stopped", "ready on"]);
     assert_ne!(infra.process(), before);
     assert!(
-        topics::ensure_topic(&infra.servers(), "orders", 2)
+        topics::ensure_topic(&infra.cluster(), "orders", 2)
             .await
             .unwrap()
             .created,
@@ -324,7 +324,7 @@ async fn ctrl_c_in_an_example_leaves_the_broker_alone() {
 #[test]
 fn an_example_on_a_named_broker_that_is_not_there_starts_nothing() {
     let infra = Infra::new();
-    let address = infra.servers().to_string();
+    let address = infra.cluster().servers().to_string();
     let mut make = make("example-1");
     make.env("KAFKA_BOOTSTRAP_SERVERS", &address)
         .arg(format!("INFRA_PORT={}", infra.port));

@@ -1,9 +1,9 @@
 //! Which brokers to talk to. The environment variable is read here and nowhere else.
 
-use std::env::{self, VarError};
 use std::fmt;
 use std::str::FromStr;
 
+use super::environment;
 use crate::Error;
 
 /// The variable that names the brokers.
@@ -25,22 +25,13 @@ pub struct BootstrapServers {
 }
 
 /// Reads [`BOOTSTRAP_SERVERS_VARIABLE`], or takes [`DEFAULT_BOOTSTRAP_SERVERS`].
-///
-/// # Errors
-///
-/// [`Error::Setting`] when the variable is set to something that is not a list of `host:port`. An empty value is
-/// refused too: it is nearly always a variable that was meant to be filled.
-pub fn bootstrap_servers() -> Result<BootstrapServers, Error> {
-    match env::var(BOOTSTRAP_SERVERS_VARIABLE) {
-        Ok(value) => value.parse(),
-        Err(VarError::NotPresent) => Ok(BootstrapServers {
+pub(super) fn from_environment() -> Result<BootstrapServers, Error> {
+    match environment::read(BOOTSTRAP_SERVERS_VARIABLE, REMEDY)? {
+        Some(value) => value.parse(),
+        None => Ok(BootstrapServers {
             list: DEFAULT_BOOTSTRAP_SERVERS.to_owned(),
             is_default: true,
         }),
-        Err(VarError::NotUnicode(value)) => Err(invalid(
-            &value.to_string_lossy(),
-            "it is not valid UTF-8".to_owned(),
-        )),
     }
 }
 
@@ -107,13 +98,11 @@ fn check_entry(entry: &str) -> Result<(), String> {
 }
 
 fn invalid(value: &str, reason: String) -> Error {
-    Error::Setting {
-        variable: BOOTSTRAP_SERVERS_VARIABLE,
-        value: value.to_owned(),
-        reason,
-        remedy: "give host:port, several with commas between them, or unset it for a broker on this machine",
-    }
+    environment::invalid(BOOTSTRAP_SERVERS_VARIABLE, value, reason, REMEDY)
 }
+
+const REMEDY: &str =
+    "give host:port, several with commas between them, or unset it for a broker on this machine";
 
 #[cfg(test)]
 mod tests {
