@@ -129,10 +129,11 @@ const SERVICE_REMEDY: &str = "give a short name such as orders, or unset it";
 
 #[cfg(test)]
 mod tests {
+    use super::super::DEFAULT_BOOTSTRAP_SERVERS;
     use super::*;
 
     fn local() -> Cluster {
-        Cluster::new("localhost:9092".parse().unwrap())
+        Cluster::new(DEFAULT_BOOTSTRAP_SERVERS.parse().unwrap())
     }
 
     /// S2-02: service, host and a random part; two clients never share one.

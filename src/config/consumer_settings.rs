@@ -179,11 +179,13 @@ impl IsolationLevel {
 mod tests {
     use rdkafka::consumer::BaseConsumer;
 
-    use super::super::{Assignor, ClassicGroup, NewGroup, ServerAssignor};
+    use super::super::{
+        Assignor, ClassicGroup, DEFAULT_BOOTSTRAP_SERVERS, NewGroup, ServerAssignor,
+    };
     use super::*;
 
     fn cluster() -> Cluster {
-        Cluster::new("localhost:9092".parse().unwrap())
+        Cluster::new(DEFAULT_BOOTSTRAP_SERVERS.parse().unwrap())
     }
 
     /// X3, X16, S3-01: librdkafka takes every property of every profile, with either protocol.

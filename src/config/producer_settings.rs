@@ -197,12 +197,13 @@ impl Default for ProducerSettings {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::producer::{BaseProducer, Producer};
+    use rdkafka::producer::BaseProducer;
 
+    use super::super::DEFAULT_BOOTSTRAP_SERVERS;
     use super::*;
 
     fn cluster() -> Cluster {
-        Cluster::new("localhost:9092".parse().unwrap())
+        Cluster::new(DEFAULT_BOOTSTRAP_SERVERS.parse().unwrap())
     }
 
     /// X3, S1-05: librdkafka takes every property of every profile and guarantee.
@@ -229,10 +230,9 @@ mod tests {
         }
         for settings in all {
             let config = settings.client_config(&cluster()).unwrap();
-            let producer: BaseProducer = config
-                .create()
-                .unwrap_or_else(|error| panic!("{settings:?}: {error}"));
-            assert_eq!(producer.in_flight_count(), 0);
+            if let Err(error) = config.create::<BaseProducer>() {
+                panic!("{settings:?}: {error}");
+            }
         }
     }
 
