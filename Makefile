@@ -7,7 +7,7 @@ export INFRA INFRA_PORT INFRA_UI_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup infra-up infra-down infra-status infra-logs infra-reset examples exercises \
-	test test-kafka lint coverage clean
+	test test-kafka rows lint coverage clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z%-]*:.*## / { sub("%", "N", $$1); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: ## Run every test; nothing needs to be running
 
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace
+
+rows: ## Print what must work, row by row, and the tests that prove each
+	@cargo run --quiet --package workspace-tests --bin print-rows
 
 lint: ## Check formatting, clippy with warnings denied, and the scripts
 	cargo fmt --all --check

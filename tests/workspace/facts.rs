@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kafka_event_streaming::config::DEFAULT_BOOTSTRAP_SERVERS;
-use workspace_tests::{cargo, command, make, names, read, root, run};
+use workspace_tests::{cargo, command, files, make, names, read, root, run};
 use yaml_rust2::{Yaml, YamlLoader};
 
 const COMPOSE: &str = "docker-compose.yml";
@@ -29,19 +29,6 @@ fn services(compose: &Yaml) -> Vec<(&str, &Yaml)> {
 
 fn default_port() -> &'static str {
     DEFAULT_BOOTSTRAP_SERVERS.rsplit_once(':').unwrap().1
-}
-
-/// Every file of the repository that ends in `suffix`, without build products.
-fn files(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            files(&path, suffix, found);
-        } else if name.ends_with(suffix) {
-            found.push(path);
-        }
-    }
 }
 
 #[test]
@@ -259,6 +246,7 @@ fn help_lists_every_target_and_none_is_long() {
         "exercises",
         "test",
         "test-kafka",
+        "rows",
         "lint",
         "coverage",
         "clean",
@@ -347,7 +335,7 @@ fn every_link_of_the_readmes_leads_somewhere() {
     assert!(links > 10, "the search finds nothing");
 }
 
-/// The commands that show how one test is run by name.
+/// S4-19: the commands that show how one test is run by name.
 #[test]
 fn every_test_that_the_readme_runs_by_name_exists() {
     let readme = read("README.md");

@@ -382,6 +382,7 @@ fn setup_names_what_is_missing() {
     failed(&output, &["Missing: cargo", "https://rustup.rs"]);
 }
 
+/// S4-03.
 #[test]
 fn an_unknown_number_names_those_that_exist() {
     failed(
@@ -419,6 +420,7 @@ fn make_with_docker(infra: &Infra, target: &str, folder: &Path) -> Output {
         .arg(format!("INFRA_PORT={}", infra.port)))
 }
 
+/// S4-31.
 #[tokio::test]
 async fn a_docker_client_without_an_engine_is_not_enough() {
     let infra = Infra::new();

@@ -4,6 +4,8 @@
     reason = "this is part of tests, which end by a panic"
 )]
 
+pub mod rows;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -33,6 +35,19 @@ pub fn names(folder: &str, suffix: &str) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The files below a folder whose names end in `suffix`; build products and hidden folders are left out.
+pub fn files(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder exists") {
+        let path = entry.expect("a folder's entry can be read").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            files(&path, suffix, found);
+        } else if name.ends_with(suffix) {
+            found.push(path);
+        }
+    }
 }
 
 /// A program in the repository's directory, without the variables that a person has not set and a test run has.
