@@ -48,6 +48,7 @@ test: ## Run every test; nothing needs to be running
 
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace
+	scripts/with-apache-kafka.sh cargo test -p embedded-broker --features tls,sasl --test security refusals
 
 rows: ## Print what must work, row by row, and the tests that prove each
 	@cargo run --quiet --package workspace-tests --bin print-rows

@@ -5,8 +5,9 @@
 #   scripts/with-apache-kafka.sh --tools-only cargo test -p embedded-broker --test kafka_tools
 #
 # Fetches Kafka's jars with Maven (once, 54 MB), starts one fresh server on free loopback ports, runs the command with
-#   KAFKA_BOOTSTRAP_SERVERS   the server's address
-#   KAFKA_TOOLS_CLASSPATH     the class path of Kafka's command line tools
+#   KAFKA_BOOTSTRAP_SERVERS       the server's address
+#   KAFKA_SASL_BOOTSTRAP_SERVERS  that of its listener with SASL, for the user alice with the password wonderland-7
+#   KAFKA_TOOLS_CLASSPATH         the class path of Kafka's command line tools
 # stops the server, removes its data, and exits with the command's exit code.
 # --tools-only starts no server and sets only KAFKA_TOOLS_CLASSPATH.
 #
@@ -31,7 +32,7 @@ say() {
 }
 
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
@@ -108,19 +109,21 @@ readonly java_server=(java "${java_options[@]}" -Xshare:auto
 
 # Formats fresh data and starts a server on it: returns 0 once it serves, 1 if it died.
 start_server() {
-    local port controller_port properties=$run_directory/server.properties log=$run_directory/server.log
+    local port sasl_port controller_port properties=$run_directory/server.properties log=$run_directory/server.log
     port=$(free_port)
+    sasl_port=$(free_port)
     controller_port=$(free_port)
     rm -rf "$run_directory/data"
     {
         cat "$settings/server.properties"
-        printf 'listeners=PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s\n' "$port" "$controller_port"
+        printf 'listeners=PLAINTEXT://127.0.0.1:%s,SASL_PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s\n' \
+            "$port" "$sasl_port" "$controller_port"
         printf 'controller.quorum.bootstrap.servers=127.0.0.1:%s\n' "$controller_port"
         printf 'log.dirs=%s\n' "$run_directory/data"
     } >"$properties"
     # The cluster id is 16 bytes in URL-safe base64; any will do.
     "${java_server[@]}" kafka.tools.StorageTool format --standalone --cluster-id RXZlbnRzLWluLVJ1c3QtMQ \
-        --config "$properties" >"$log" 2>&1 || return 1
+        --add-scram 'SCRAM-SHA-512=[name=alice,password=wonderland-7]' --config "$properties" >"$log" 2>&1 || return 1
     "${java_server[@]}" kafka.Kafka "$properties" >>"$log" 2>&1 </dev/null &
     server_pid=$!
     local deadline=$((SECONDS + start_deadline_seconds))
@@ -136,7 +139,7 @@ start_server() {
         fi
         sleep 0.05
     done
-    export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$port
+    export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:$port KAFKA_SASL_BOOTSTRAP_SERVERS=127.0.0.1:$sasl_port
 }
 
 tools_only=

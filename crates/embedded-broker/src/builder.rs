@@ -21,6 +21,9 @@ use crate::state::{Shared, State};
 /// Below this the limit would cut into the memory that topics need while they are written.
 const SMALLEST_MEMORY: usize = 16 << 20;
 
+/// So long that nobody notices, and short enough to be added to any moment.
+const LONGEST_AUTHENTICATION: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a broker is started; made by [`Broker::builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
@@ -32,6 +35,7 @@ pub struct Builder {
     tls_listen: Option<String>,
     tls_dir: Option<PathBuf>,
     tls_client_auth: bool,
+    authentication_timeout: Duration,
     settings: Settings,
 }
 
@@ -47,6 +51,7 @@ impl Default for Builder {
             tls_listen: None,
             tls_dir: None,
             tls_client_auth: false,
+            authentication_timeout: Duration::from_secs(30),
             settings: Settings::default(),
         }
     }
@@ -159,6 +164,15 @@ impl Builder {
     #[must_use]
     pub fn tls_client_auth(mut self, on: bool) -> Self {
         self.tls_client_auth = on;
+        self
+    }
+
+    /// How long a client may take for the TLS handshake and SASL together, so that one that connects and says nothing does not
+    /// hold its connection for ever. Default 30 s, after which clients themselves give up (`socket.connection.setup.timeout.max.ms`);
+    /// Apache Kafka waits for 10 minutes (`connections.max.idle.ms`).
+    #[must_use]
+    pub fn authentication_timeout(mut self, timeout: Duration) -> Self {
+        self.authentication_timeout = timeout.min(LONGEST_AUTHENTICATION);
         self
     }
 
@@ -287,6 +301,7 @@ fn demands(builder: &Builder) -> Result<Demands, StartError> {
     Ok(Demands {
         credentials: derived.transpose()?.map(Arc::new),
         tls,
+        authentication_timeout: builder.authentication_timeout,
     })
 }
 

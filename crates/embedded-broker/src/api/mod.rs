@@ -328,11 +328,14 @@ fn encode(
     })
 }
 
-/// The answer to an ApiVersions request of a version that is not offered: version 0, UNSUPPORTED_VERSION and the table, so
-/// that the client can ask again (KIP-511).
+/// The answer to an ApiVersions request of a version that is not offered: version 0, UNSUPPORTED_VERSION and which versions of
+/// it there are, so that the client can ask again (KIP-511).
 pub(crate) fn unsupported_api_versions(correlation_id: i32) -> Result<Bytes, Refused> {
-    let response =
+    let mut response =
         api_versions::response(0).with_error_code(ResponseError::UnsupportedVersion.code());
+    response
+        .api_keys
+        .retain(|api| api.api_key == ApiKey::ApiVersions as i16);
     encode(ApiKey::ApiVersions, 0, correlation_id, &response)
 }
 

@@ -7,6 +7,7 @@
 use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::{ApiKey, SaslAuthenticateRequest, SaslAuthenticateResponse};
+use kafka_protocol::protocol::StrBytes;
 
 use super::{Api, Context, Outcome};
 use crate::state::State;
@@ -24,7 +25,9 @@ impl Api for SaslAuthenticate {
         cx: &Context,
         request: &mut SaslAuthenticateRequest,
     ) -> Outcome<SaslAuthenticateResponse> {
-        let response = SaslAuthenticateResponse::default().with_error_message(None);
+        let response = SaslAuthenticateResponse::default()
+            // Apache Kafka says nothing by an empty text here, not by none.
+            .with_error_message(Some(StrBytes::default()));
         Outcome::Reply(match cx.session.authenticate(&request.auth_bytes) {
             Ok(token) => response.with_auth_bytes(token),
             Err(refusal) => response

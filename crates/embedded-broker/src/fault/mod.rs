@@ -16,10 +16,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
 
+use request::Selector;
 use rules::{Action, Chance, Filter, Rule};
+
+/// The frame in which everything that a request asks for failed with `error`, without a fault and without anything being done.
+/// None if the protocol has no answer to this request.
+///
+/// # Errors
+/// If `body` is no such request.
+pub(crate) fn refuse(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: &Bytes,
+    error: ResponseError,
+) -> anyhow::Result<Option<Bytes>> {
+    let asked = answers::examine(api, version, body)?;
+    match asked.split(&Selector::default()) {
+        Some(all) => all.refuse(error, correlation_id, None),
+        None => Ok(None),
+    }
+}
 
 /// Where faults are set; from [`Broker::faults`](crate::Broker::faults).
 ///

@@ -111,7 +111,7 @@ impl Faulty {
         selected: &dyn Selected,
         answer: Option<Bytes>,
     ) -> Result<Option<Bytes>, Refused> {
-        // A client reads this one as version 0, with the table to choose from (KIP-511).
+        // A client reads this one as version 0, with what to choose from (KIP-511).
         if self.api.key == ApiKey::ApiVersions && error == ResponseError::UnsupportedVersion {
             return unsupported_api_versions(self.correlation_id).map(Some);
         }

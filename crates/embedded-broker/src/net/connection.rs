@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader};
 use kafka_protocol::protocol::Decodable;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use super::frame::{self, BadFrame, LENGTH_BYTES};
@@ -21,8 +23,9 @@ use super::guard;
 use super::listener::Endpoint;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
+use crate::fault;
 use crate::requests::Client;
-use crate::security::{ListenerKind, Session};
+use crate::security::{ListenerKind, NotAdmitted, Session};
 
 /// How much is asked of the socket at least, and how far a parked connection reads ahead.
 const READ_BYTES: usize = 16 * 1024;
@@ -61,14 +64,18 @@ enum Ended {
     Unauthenticated(String),
     #[error("a frame of {0} bytes from a client that has not authenticated")]
     LongBeforeAuthentication(usize),
+    #[error("the client did not authenticate in time")]
+    NotAuthenticatedInTime,
 }
 
-/// Serves one client until it hangs up or sends what cannot be served.
+/// Serves one client until it hangs up or sends what cannot be served. Until `deadline` it may take to authenticate, where it
+/// has to.
 pub(crate) async fn run<R, W>(
     endpoint: Endpoint,
     kind: ListenerKind,
     (reader, writer): (R, W),
     peer: SocketAddr,
+    deadline: Instant,
 ) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -86,7 +93,7 @@ pub(crate) async fn run<R, W>(
         input: BytesMut::new(),
         output: Vec::new(),
     };
-    match connection.serve().await {
+    match connection.serve(deadline).await {
         Ok(()) => debug!(%peer, node_id, "the client hung up"),
         Err(Ended::Io(error)) => debug!(%peer, node_id, %error, "the connection broke"),
         Err(reason) => warn!(%peer, node_id, %reason, "closing the connection"),
@@ -109,6 +116,12 @@ struct Connection<R, W> {
     output: Vec<Bytes>,
 }
 
+/// Why no more requests are read for now.
+enum Stopped {
+    HungUp,
+    Authenticated,
+}
+
 /// How serving one request ended.
 enum Served {
     Answer(Bytes),
@@ -119,12 +132,24 @@ enum Served {
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
-    async fn serve(mut self) -> Result<(), Ended> {
+    async fn serve(mut self, deadline: Instant) -> Result<(), Ended> {
+        if self.authenticating {
+            let authenticated = timeout_at(deadline.into(), self.serve_requests(true)).await;
+            match authenticated.map_err(|_| Ended::NotAuthenticatedInTime)?? {
+                Stopped::HungUp => return Ok(()),
+                Stopped::Authenticated => {}
+            }
+        }
+        self.serve_requests(false).await.map(drop)
+    }
+
+    /// Serves requests until the client hangs up or, if that is asked for, has authenticated.
+    async fn serve_requests(&mut self, until_authenticated: bool) -> Result<Stopped, Ended> {
         while let Some(frame) = self.next_frame().await? {
             match self.answer(frame).await {
                 Ok(Served::Answer(answer)) => self.output.push(answer),
                 Ok(Served::Silent) => {}
-                Ok(Served::HungUp) => return Ok(()),
+                Ok(Served::HungUp) => return Ok(Stopped::HungUp),
                 Err(reason) => {
                     // What was asked before is answered all the same; the reason matters more than whether that worked.
                     let _broken = self.flush().await;
@@ -138,12 +163,23 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             if pending >= WRITE_BYTES || !self.has_frame()? {
                 self.flush().await?;
             }
+            if until_authenticated && !self.authenticating {
+                return Ok(Stopped::Authenticated);
+            }
         }
-        Ok(())
+        Ok(Stopped::HungUp)
     }
 
     /// Lets a client in that has authenticated, and tells one that has failed.
     async fn look_at_authentication(&mut self) -> Result<(), Ended> {
+        while self.session.expects_bare_token() {
+            self.flush().await?;
+            let token = self.next_token().await?;
+            // After a failure there is no answer: no field of it could say so.
+            if let Ok(answer) = self.session.authenticate(&token) {
+                self.output.push(token_frame(&answer));
+            }
+        }
         self.authenticating = !self.session.is_open();
         let Some(reason) = self.session.failure() else {
             return Ok(());
@@ -183,14 +219,32 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
             // Room for the rest of the frame, but no more than what was really sent once more: announcing much is free.
             let expected = frame::length(&self.input)?.map_or(0, |length| LENGTH_BYTES + length);
-            if self.authenticating && expected > UNAUTHENTICATED_FRAME {
-                return Err(Ended::LongBeforeAuthentication(expected));
+            let announced = frame::announced(&self.input);
+            if self.authenticating && announced > UNAUTHENTICATED_FRAME {
+                return Err(Ended::LongBeforeAuthentication(announced));
             }
             let missing = expected.saturating_sub(self.input.len());
             self.input
                 .reserve(missing.clamp(READ_BYTES, self.input.len().max(KEPT_BUFFER)));
             if self.read().await? == 0 {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// The next SASL token that comes without a request around it.
+    async fn next_token(&mut self) -> Result<Bytes, Ended> {
+        loop {
+            let announced = frame::announced(&self.input);
+            if announced > UNAUTHENTICATED_FRAME {
+                return Err(Ended::LongBeforeAuthentication(announced));
+            }
+            if let Some(token) = frame::take_token(&mut self.input) {
+                return Ok(token);
+            }
+            self.input.reserve(READ_BYTES);
+            if self.read().await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
     }
@@ -205,19 +259,33 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         self.client = Some(client);
     }
 
+    /// Whether the request is served now; if not, the error that it is answered with.
+    fn admit(&self, found: &Found) -> Result<Option<ResponseError>, Ended> {
+        let api = match found {
+            Found::Offered(api) => api.key,
+            Found::NewerApiVersions { .. } => ApiKey::ApiVersions,
+        };
+        match self.session.admit(api) {
+            Ok(()) => Ok(None),
+            Err(NotAdmitted::Told(error)) => Ok(Some(error)),
+            Err(NotAdmitted::Silently(reason)) => Err(Ended::NotAdmitted(reason)),
+        }
+    }
+
     /// Serves one request.
     async fn answer(&mut self, mut frame: Bytes) -> Result<Served, Ended> {
         let found = find_api(&frame)?;
-        if self.authenticating {
-            let api = match &found {
-                Found::Offered(api) => api.key,
-                Found::NewerApiVersions { .. } => ApiKey::ApiVersions,
-            };
-            self.session.admit(api).map_err(Ended::NotAdmitted)?;
-        }
+        let refused = match self.authenticating {
+            true => self.admit(&found)?,
+            false => None,
+        };
         let api = match found {
             Found::Offered(api) => api,
             Found::NewerApiVersions { correlation_id } => {
+                if let Some(error) = refused {
+                    // The body cannot be read; that of version 0 has none.
+                    return refuse(ApiKey::ApiVersions, 0, correlation_id, &Bytes::new(), error);
+                }
                 return Ok(Served::Answer(api::unsupported_api_versions(
                     correlation_id,
                 )?));
@@ -228,6 +296,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let header = guard::check::<RequestHeader>(&frame, header_version)
             .and_then(|()| RequestHeader::decode(&mut frame, header_version))
             .map_err(Ended::Header)?;
+        if let Some(error) = refused {
+            return refuse(api.key, version, header.correlation_id, &frame, error);
+        }
         let arrived = Instant::now();
         self.take_note(api.key, version, header.client_id.as_deref(), arrived);
         let hurry = Arc::new(Hurry::default());
@@ -264,6 +335,32 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
         }
     }
+}
+
+/// Answers a request with an error, and does nothing of what it asks for.
+fn refuse(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    body: &Bytes,
+    error: ResponseError,
+) -> Result<Served, Ended> {
+    let answer = fault::refuse(api, version, correlation_id, body, error);
+    let answer = answer.map_err(|source| Refused::Undecodable {
+        api,
+        version,
+        source,
+    })?;
+    Ok(served(answer))
+}
+
+/// A token behind its length.
+fn token_frame(token: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(LENGTH_BYTES + token.len());
+    // The tokens of our mechanisms are short.
+    frame.put_u32(u32::try_from(token.len()).unwrap_or(u32::MAX));
+    frame.put_slice(token);
+    frame.freeze()
 }
 
 fn served(answer: Option<Bytes>) -> Served {

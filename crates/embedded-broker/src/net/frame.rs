@@ -65,6 +65,24 @@ fn checked(length: i32, limit: usize) -> Result<usize, BadFrame> {
     }
 }
 
+/// How many bytes the frame that `buffer` begins with announces to follow its length; 0 until that has arrived.
+pub(crate) fn announced(buffer: &BytesMut) -> usize {
+    let length = buffer
+        .first_chunk()
+        .map_or(0, |head| i32::from_be_bytes(*head));
+    usize::try_from(length).unwrap_or(0)
+}
+
+/// Takes the frame that `buffer` begins with, if all of it has arrived, whatever is in it: a SASL token is no request, and may
+/// be empty. A negative length counts as 0.
+pub(crate) fn take_token(buffer: &mut BytesMut) -> Option<Bytes> {
+    let end = LENGTH_BYTES + announced(buffer);
+    if buffer.len() < end {
+        return None;
+    }
+    Some(buffer.split_to(end).freeze().slice(LENGTH_BYTES..))
+}
+
 /// Takes the frame that `buffer` begins with, if all of it has arrived.
 ///
 /// # Errors
@@ -110,6 +128,19 @@ mod tests {
             length(&frame(i32::MAX, &[])),
             Err(BadFrame::TooLong { .. })
         ));
+    }
+
+    #[test]
+    fn a_token_may_be_anything_and_waits_until_it_is_whole() {
+        let mut bytes = frame(3, b"ab");
+        assert_eq!(take_token(&mut bytes), None);
+        bytes.extend_from_slice(&[b'c', 0, 0, 0, 0, 0]);
+        assert_eq!(take_token(&mut bytes), Some(Bytes::from_static(b"abc")));
+        assert_eq!(take_token(&mut bytes), Some(Bytes::new()));
+        assert_eq!(take_token(&mut bytes), None);
+        assert_eq!(announced(&bytes), 0);
+        assert_eq!(announced(&frame(7, &[])), 7);
+        assert_eq!(announced(&frame(-7, &[])), 0);
     }
 
     #[test]

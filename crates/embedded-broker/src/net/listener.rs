@@ -5,12 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::split;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 use tracing::{debug, info, warn};
 
 use super::connection;
@@ -33,6 +34,8 @@ pub(crate) struct Endpoint {
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// For its listener with TLS, if it has one.
     pub(crate) tls: Option<Tls>,
+    /// How long a client may take to prove what it has to, TLS handshake included.
+    pub(crate) authentication_timeout: Duration,
 }
 
 /// A node's sockets, bound and listening.
@@ -51,10 +54,12 @@ struct Socket {
 }
 
 /// What clients have to do to come in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Demands {
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) tls: Option<Tls>,
+    /// How long they may take.
+    pub(crate) authentication_timeout: Duration,
 }
 
 /// Takes a node's listeners away and brings them back.
@@ -171,6 +176,7 @@ impl Listeners {
             gate: Arc::clone(&gate),
             credentials: demands.credentials,
             tls: demands.tls,
+            authentication_timeout: demands.authentication_timeout,
         };
         info!(node_id, address = %self.address, "listening");
         if let Some(address) = self.tls_address {
@@ -294,17 +300,20 @@ async fn connected(
     if let Err(error) = stream.set_nodelay(true) {
         warn!(%peer, %error, "cannot turn off Nagle's algorithm");
     }
+    let deadline = Instant::now() + endpoint.authentication_timeout;
     match (kind, endpoint.tls.clone()) {
         (ListenerKind::Tls, Some(tls)) => {
             endpoint.gate.pass().await;
-            match tls.accept(stream).await {
-                Ok(stream) => connection::run(endpoint, kind, split(stream), peer).await,
+            let accepted = timeout_at(deadline.into(), tls.accept(stream)).await;
+            let late = |_| Err("the client did not finish the TLS handshake in time".to_owned());
+            match accepted.unwrap_or_else(late) {
+                Ok(stream) => connection::run(endpoint, kind, split(stream), peer, deadline).await,
                 Err(reason) => {
                     warn!(%peer, node_id = endpoint.node_id, reason, "closing the connection")
                 }
             }
         }
-        _ => connection::run(endpoint, kind, stream.split(), peer).await,
+        _ => connection::run(endpoint, kind, stream.split(), peer, deadline).await,
     }
 }
 

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 #[cfg(feature = "tls")]
 pub use certificates::write_certificates;
 pub(crate) use sasl::Credentials;
-pub(crate) use session::{ListenerKind, Session};
+pub(crate) use session::{ListenerKind, NotAdmitted, Session};
 pub(crate) use tls::Tls;
 #[cfg(not(feature = "tls"))]
 pub use tls::write_certificates;

@@ -150,10 +150,11 @@ fn plain(credentials: &Credentials, token: &[u8]) -> Result<Step, Failure> {
     let text = String::from_utf8_lossy(token);
     let fields: Vec<&str> = text.split('\0').collect();
     let [authorization_id, user, password] = fields[..] else {
-        return Err(invalid(
-            PLAIN,
-            "the token of PLAIN does not have three fields",
-        ));
+        let count = fields.len();
+        return Err(Failure {
+            told: format!("Invalid SASL/PLAIN response: expected 3 tokens, got {count}"),
+            reason: format!("the token of PLAIN has {count} fields instead of three"),
+        });
     };
     if user.is_empty() {
         let reason = "the client gave no user name".to_owned();

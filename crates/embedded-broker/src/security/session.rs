@@ -41,6 +41,15 @@ pub(crate) struct Session {
     authentication: Mutex<Authentication>,
 }
 
+/// Why a request is not served before its client has authenticated.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotAdmitted {
+    /// The connection is closed, and the log says why: Apache Kafka wants nobody to make it read arbitrary requests.
+    Silently(String),
+    /// The request is answered with this error: its client has got as far as a handshake. The session has failed.
+    Told(ResponseError),
+}
+
 /// How far the client has come.
 #[derive(Debug, Default)]
 enum Authentication {
@@ -56,6 +65,8 @@ enum Authentication {
     Exchange {
         credentials: Arc<Credentials>,
         exchange: Exchange,
+        /// Whether tokens come without a request around them, as after a handshake of version 0.
+        bare: bool,
     },
     Done,
     /// The client is told, and the connection closed.
@@ -96,12 +107,21 @@ impl Session {
         }
     }
 
+    /// Whether the client's next frame is a token and nothing else.
+    pub(crate) fn expects_bare_token(&self) -> bool {
+        matches!(
+            *self.authentication.lock(),
+            Authentication::Exchange { bare: true, .. }
+        )
+    }
+
     /// Whether a request of this API is served now.
     ///
     /// # Errors
-    /// What the log says of the client, whose connection is closed.
-    pub(crate) fn admit(&self, api: ApiKey) -> Result<(), String> {
-        let when = match &*self.authentication.lock() {
+    /// If the client is to be turned away.
+    pub(crate) fn admit(&self, api: ApiKey) -> Result<(), NotAdmitted> {
+        let mut authentication = self.authentication.lock();
+        let when = match &*authentication {
             Authentication::NotDemanded | Authentication::Done => return Ok(()),
             Authentication::Handshake { versions_told, .. } => match api {
                 ApiKey::ApiVersions if !versions_told => return Ok(()),
@@ -115,9 +135,14 @@ impl Session {
             Authentication::Failed { .. } => "although it failed to authenticate",
         };
         let protocol = self.listener.protocol(true);
-        Err(format!(
+        let reason = format!(
             "the client sent {api:?} {when}; this listener takes clients with security.protocol={protocol}"
-        ))
+        );
+        if matches!(*authentication, Authentication::Exchange { .. }) {
+            *authentication = Authentication::Failed { reason };
+            return Err(NotAdmitted::Told(ResponseError::IllegalSaslState));
+        }
+        Err(NotAdmitted::Silently(reason))
     }
 
     /// The client knows the versions now: Apache Kafka tells them once.
@@ -135,11 +160,11 @@ impl Session {
         }
     }
 
-    /// The client chooses a mechanism.
+    /// The client chooses a mechanism. `bare` says that its tokens will come without a request around them.
     ///
     /// # Errors
     /// What the answer carries.
-    pub(crate) fn handshake(&self, mechanism: &str) -> Result<(), ResponseError> {
+    pub(crate) fn handshake(&self, mechanism: &str, bare: bool) -> Result<(), ResponseError> {
         let mut authentication = self.authentication.lock();
         let Authentication::Handshake { credentials, .. } = &*authentication else {
             return Err(ResponseError::IllegalSaslState);
@@ -150,6 +175,7 @@ impl Session {
                 *authentication = Authentication::Exchange {
                     credentials,
                     exchange,
+                    bare,
                 };
                 Ok(())
             }
@@ -174,6 +200,7 @@ impl Session {
         let Authentication::Exchange {
             credentials,
             exchange,
+            ..
         } = &mut *authentication
         else {
             return Err(Refusal::new(

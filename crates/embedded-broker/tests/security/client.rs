@@ -66,6 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(frame.into())
     }
 
+    /// The next frame, whatever is in it; an error when the broker closed the connection instead.
+    pub(crate) async fn read(&mut self) -> io::Result<Bytes> {
+        within(DEADLINE, "a frame, or the connection's end", self.frame()).await
+    }
+
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("write");
         self.stream.flush().await.expect("write");

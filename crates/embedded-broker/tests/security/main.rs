@@ -11,5 +11,7 @@ mod support;
 
 mod client;
 mod log;
+mod refusals;
 mod sasl;
+mod timeouts;
 mod tls;

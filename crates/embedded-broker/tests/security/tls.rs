@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::client::Client;
 use crate::log;
 
-fn certificates() -> TempDir {
+pub(crate) fn certificates() -> TempDir {
     log::keep();
     let dir = TempDir::new().expect("a folder");
     write_certificates(dir.path()).expect("certificates");
@@ -36,12 +36,12 @@ async fn start(dir: &TempDir, client_auth: bool) -> Broker {
     builder.start().await.expect("a broker")
 }
 
-fn tls_address(broker: &Broker) -> String {
+pub(crate) fn tls_address(broker: &Broker) -> String {
     broker.tls_bootstrap_servers().expect("a listener with TLS")
 }
 
 /// What a client trusts and shows, from folders with certificates.
-fn config(trusted: &Path, shown: Option<&Path>) -> ClientConfig {
+pub(crate) fn config(trusted: &Path, shown: Option<&Path>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(trusted.join("ca.pem")).expect("a certificate");
     roots.add(ca).expect("a CA");
@@ -61,7 +61,7 @@ fn config(trusted: &Path, shown: Option<&Path>) -> ClientConfig {
 }
 
 /// The client's address, and the connection if there is one.
-async fn try_connect(
+pub(crate) async fn try_connect(
     address: &str,
     name: &str,
     config: ClientConfig,
