@@ -193,7 +193,8 @@ fn readable<'a>(
     topic: &str,
     asked: &FetchPartition,
 ) -> Result<&'a mut Partition, ResponseError> {
-    let (index, epoch) = (asked.partition, asked.current_leader_epoch);
+    // Here, unlike elsewhere, every negative epoch is that of a client that does not say.
+    let (index, epoch) = (asked.partition, asked.current_leader_epoch.max(-1));
     match cx.version >= FIRST_VERSION_FROM_FOLLOWERS {
         true => state.topics.replica_on(cx.node_id, topic, index, epoch),
         false => state.topics.led_in_epoch(cx.node_id, topic, index, epoch),

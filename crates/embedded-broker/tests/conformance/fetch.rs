@@ -380,27 +380,6 @@ async fn whole_batches_fill_the_limit() {
     }
 }
 
-/// "current_leader_epoch [...] higher => UNKNOWN_LEADER_EPOCH(76)"; the right one, or none, reads. On one node that leads
-/// from the start there is no lower one to be fenced.
-#[tokio::test]
-async fn a_leader_epoch_is_checked() {
-    let topic = Topic::create(1).await;
-    let mut client = RawClient::connect().await;
-    append(&mut client, &topic, 0, &Batch::of(["one"])).await;
-    for (epoch, expected) in [
-        (-1, None),
-        (0, None),
-        (1, Some(ResponseError::UnknownLeaderEpoch)),
-    ] {
-        let request = fetch_request(
-            &topic,
-            vec![fetch_partition(0, 0).with_current_leader_epoch(epoch)],
-        );
-        let answer = fetched(client.send(FETCH_BY_NAME, request).await);
-        assert_eq!(answer.error_code.err(), expected, "epoch {epoch}");
-    }
-}
-
 /// The last fetched epoch (version 12): one that the log knows reads on; with one from the future the offset cannot be of
 /// this log.
 #[tokio::test]

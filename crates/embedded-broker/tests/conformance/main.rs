@@ -24,6 +24,7 @@ mod groups_static;
 mod groups_sync;
 mod hostile;
 mod idempotence;
+mod leader_epochs;
 mod librdkafka;
 mod list_offsets;
 mod log_cleaning;
