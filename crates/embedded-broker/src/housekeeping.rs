@@ -69,6 +69,7 @@ impl State {
         if self.topics.upkeep.take_sweep_wanted() {
             self.schedule_sweep(now.instant + self.settings.log_check_interval);
         }
+        self.foresee_forgetting(now);
     }
 
     fn schedule_sweep(&mut self, at: Instant) {

@@ -30,6 +30,7 @@ mod cluster;
 mod config;
 mod error;
 mod fault;
+mod forgetting;
 mod group;
 mod housekeeping;
 mod log;

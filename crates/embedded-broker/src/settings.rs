@@ -7,6 +7,8 @@ use crate::config::Overrides;
 /// Where tools are told that the logs are.
 pub(crate) const LOG_DIRECTORY: &str = "memory";
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The settings that handlers consult, under the names that Apache Kafka's broker configuration gives them
 /// (<https://kafka.apache.org/documentation/#brokerconfigs>).
 #[derive(Clone, Debug)]
@@ -40,6 +42,12 @@ pub(crate) struct Settings {
     pub(crate) max_memory: usize,
     /// `transaction.max.timeout.ms`, as in Apache Kafka.
     pub(crate) max_transaction_timeout: Duration,
+    /// `transactional.id.expiration.ms`, as in Apache Kafka: how long after its last transaction a transactional id is known.
+    pub(crate) transactional_id_expiration: Duration,
+    /// `producer.id.expiration.ms`, as in Apache Kafka: how long after a producer's last batch a partition knows it.
+    pub(crate) producer_id_expiration: Duration,
+    /// `offsets.retention.minutes`, as in Apache Kafka: how long the offsets of a group without members are kept.
+    pub(crate) offsets_retention: Duration,
     /// `log.retention.check.interval.ms`: how long after a change the logs are looked through, for retention and compaction
     /// alike. Apache Kafka's 5 minutes are too long for a lesson.
     pub(crate) log_check_interval: Duration,
@@ -64,6 +72,9 @@ impl Default for Settings {
             max_offset_metadata: 4_096,
             max_memory: 1 << 30,
             max_transaction_timeout: Duration::from_secs(900),
+            transactional_id_expiration: 7 * DAY,
+            producer_id_expiration: DAY,
+            offsets_retention: 7 * DAY,
             log_check_interval: Duration::from_secs(1),
             sasl: false,
             remembered_requests: 10_000,

@@ -12,6 +12,7 @@ use crate::clock::Now;
 use crate::cluster::Cluster;
 use crate::config::Configs;
 use crate::fault;
+use crate::forgetting::Forgetting;
 use crate::group::Groups;
 use crate::housekeeping::Housekeeping;
 use crate::requests::RequestLog;
@@ -50,6 +51,7 @@ pub(crate) struct State {
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     pub(crate) housekeeping: Housekeeping,
+    pub(crate) forgetting: Forgetting,
     pub(crate) timers: Timers,
 }
 
@@ -66,6 +68,7 @@ impl State {
             groups: Groups::default(),
             transactions: Transactions::default(),
             housekeeping: Housekeeping::default(),
+            forgetting: Forgetting::default(),
             timers: Timers::default(),
         }
     }
@@ -81,6 +84,7 @@ impl State {
                     }
                 }
                 Timer::Logs => self.sweep_logs(now),
+                Timer::Forgetting => self.forget(now),
             }
         }
         self.keep_house(now);

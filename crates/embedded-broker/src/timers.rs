@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Transaction(String),
     /// Retention and compaction of the logs.
     Logs,
+    /// Transactional ids, producers and offsets that nobody used for long.
+    Forgetting,
 }
 
 /// The queue of timers, earliest first.

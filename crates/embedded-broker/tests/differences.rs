@@ -111,6 +111,96 @@ async fn newcomer(broker: &Broker, group: &str, topics: &[&str]) -> Consumer {
     }
 }
 
+/// What Apache Kafka 4.3.1 answers to ApiVersions on a listener for clients: key, oldest and newest version.
+#[rustfmt::skip] // A table, to be read by its rows.
+const OFFERED_BY_APACHE_KAFKA: &[(i16, i16, i16)] = &[
+    (0, 0, 13), (1, 4, 18), (2, 1, 11), (3, 0, 13), (8, 2, 10), (9, 1, 10),
+    (10, 0, 6), (11, 0, 9), (12, 0, 4), (13, 0, 5), (14, 0, 5), (15, 0, 6),
+    (16, 0, 5), (17, 0, 1), (18, 0, 4), (19, 2, 7), (20, 1, 6), (21, 0, 2),
+    (22, 0, 5), (23, 2, 4), (24, 0, 5), (25, 0, 4), (26, 0, 5), (27, 1, 2),
+    (28, 0, 5), (29, 1, 3), (30, 1, 3), (31, 1, 3), (32, 1, 4), (33, 0, 2),
+    (34, 1, 2), (35, 1, 5), (36, 0, 2), (37, 0, 3), (38, 1, 3), (39, 1, 2),
+    (40, 1, 2), (41, 1, 3), (42, 0, 2), (43, 0, 2), (44, 0, 1), (45, 0, 1),
+    (46, 0, 0), (47, 0, 0), (48, 0, 1), (49, 0, 1), (50, 0, 0), (51, 0, 0),
+    (55, 0, 2), (57, 0, 2), (60, 0, 2), (61, 0, 0), (64, 0, 0), (65, 0, 0),
+    (66, 0, 2), (68, 0, 1), (69, 0, 1), (74, 0, 1), (75, 0, 0), (76, 1, 1),
+    (77, 1, 1), (78, 1, 2), (79, 1, 2), (80, 0, 1), (81, 0, 0), (83, 0, 0),
+    (84, 0, 0), (85, 0, 1), (86, 0, 0), (87, 0, 1), (88, 0, 0), (89, 0, 0),
+    (90, 0, 1), (91, 0, 0), (92, 0, 0),
+];
+
+/// "Some APIs, and the newest versions of some others, are left out."
+#[tokio::test]
+async fn some_apis_and_versions_are_left_out() {
+    let (_broker, mut client) = start().await;
+    let offered = client.send(0, ApiVersionsRequest::default()).await.api_keys;
+    let (mut apis, mut newest, mut oldest) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, min, max) in OFFERED_BY_APACHE_KAFKA {
+        match offered.iter().find(|api| api.api_key == *key) {
+            None => apis.push(*key),
+            Some(api) => {
+                if api.max_version != *max {
+                    newest.push((*key, api.max_version + 1, *max));
+                }
+                if api.min_version != *min {
+                    oldest.push(*key);
+                }
+            }
+        }
+    }
+    #[rustfmt::skip] // A row for what belongs together.
+    let left_out: &[i16] = &[
+        27, // WriteTxnMarkers
+        34, // AlterReplicaLogDirs
+        38, 39, 40, 41, // delegation tokens
+        45, // AlterPartitionReassignments
+        48, 49, // client quotas
+        50, 51, // SCRAM credentials
+        55, // DescribeQuorum
+        57, // UpdateFeatures
+        64, // UnregisterBroker
+        76, 77, 78, 79, // share groups
+        80, 81, // voters of the quorum
+        83, 84, 85, 86, 87, // the state of share groups
+        88, 89, // streams groups
+        90, 91, 92, // the offsets of share groups
+    ];
+    assert_eq!(apis, left_out);
+    assert_eq!(
+        newest,
+        [
+            (0, 12, 13), // Produce
+            (1, 17, 18), // Fetch
+            (2, 9, 11),  // ListOffsets
+            (8, 10, 10), // OffsetCommit
+            (9, 10, 10), // OffsetFetch
+            (10, 6, 6),  // FindCoordinator
+            (22, 5, 5),  // InitProducerId
+            (24, 4, 5),  // AddPartitionsToTxn
+            (25, 4, 4),  // AddOffsetsToTxn
+            (26, 5, 5),  // EndTxn
+            (28, 5, 5),  // TxnOffsetCommit
+            (35, 5, 5),  // DescribeLogDirs
+            (66, 2, 2),  // ListTransactions
+        ]
+    );
+    assert_eq!(oldest, [] as [i16; 0]);
+    let known = |key| OFFERED_BY_APACHE_KAFKA.iter().any(|api| api.0 == key);
+    assert!(offered.iter().all(|api| known(api.api_key)), "{offered:?}");
+}
+
+/// "A client that says nothing is closed only before it has authenticated, after 30 s." `tests/security/timeouts.rs` has who
+/// must authenticate; here nobody must.
+#[tokio::test]
+async fn an_idle_client_is_not_closed() {
+    let timeout = Duration::from_millis(20);
+    let builder = Broker::builder().authentication_timeout(timeout);
+    let broker = builder.start().await.expect("start a broker");
+    let mut client = RawClient::connect_to(&broker.bootstrap_servers()).await;
+    client.no_response_within(10 * timeout).await;
+    client.send(0, ApiVersionsRequest::default()).await;
+}
+
 /// "A waiting fetch is answered as soon as another request arrives on its connection."
 #[tokio::test]
 async fn a_request_behind_a_waiting_fetch_ends_the_wait() {

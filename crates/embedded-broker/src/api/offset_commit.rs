@@ -4,7 +4,7 @@
 //! commit for a group that has none, which also creates the group.
 //!
 //! - An unknown topic or partition and metadata beyond `offset.metadata.max.bytes` are errors of that partition alone.
-//! - Left out: offsets never expire, so the retention time of versions 2 to 4 is not followed.
+//! - Left out: the retention time of versions 2 to 4; all offsets have the broker's (`offsets.retention.minutes`).
 
 use std::ops::RangeInclusive;
 

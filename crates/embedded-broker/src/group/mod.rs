@@ -18,7 +18,7 @@ pub(crate) use consumer::ConsumerGroup;
 pub(crate) use offsets::{CommittedOffset, Offsets};
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 use tracing::info;
@@ -29,6 +29,7 @@ use crate::api::Context;
 use crate::clock::Now;
 use crate::cluster::Cluster;
 use crate::config::group::GroupConfig;
+use crate::forgetting::Rest;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
 
@@ -51,6 +52,8 @@ pub(crate) struct Group {
     /// The earliest timer of this group that is in the queue. A deadline that moved back needs no further one: the
     /// timer fires early, finds nothing due and is scheduled anew.
     timer: Option<Instant>,
+    /// Since the last member left.
+    rest: Rest,
 }
 
 /// How the members of a group share partitions.
@@ -83,6 +86,15 @@ pub(crate) struct Committer<'a> {
 impl Groups {
     pub(crate) fn get(&self, id: &str) -> Option<&Group> {
         self.by_id.get(id)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Forgets offsets that nobody reads from for that long, and groups of which nothing is left.
+    pub(crate) fn forget(&mut self, now: Now, retention: Duration) {
+        self.by_id.retain(|_, group| !group.forget(now, retention));
     }
 
     /// In the order of their ids.
@@ -205,6 +217,7 @@ impl Groups {
             kind: Kind::Classic(ClassicGroup::default()),
             offsets: Offsets::default(),
             timer: None,
+            rest: Rest::default(),
         })
     }
 
@@ -360,6 +373,38 @@ impl Kind {
 }
 
 impl Group {
+    /// Forgets offsets, and says whether the group is to be forgotten with them. As in Apache Kafka (KIP-211), those of a
+    /// classic group without members go together, so long after the last one left. Others go one by one, so long after
+    /// they were committed: those of a group that never had members, those of a consumer group, and in a stable group of
+    /// classic consumers those of topics that nobody reads any more.
+    fn forget(&mut self, now: Now, retention: Duration) -> bool {
+        let empty_for = match self.kind.is_empty() {
+            true => Some(self.rest.look(now)),
+            false => {
+                self.rest.end();
+                None
+            }
+        };
+        let kind = &self.kind;
+        let is_over = |topic: &str, committed_for: Duration| {
+            let rest = match (kind, empty_for) {
+                (Kind::Classic(classic), Some(empty_for)) if classic.protocol_type().is_some() => {
+                    empty_for
+                }
+                (Kind::Classic(classic), None)
+                    if !(classic.has_consumers() && classic.is_stable()) =>
+                {
+                    return false;
+                }
+                _ => committed_for,
+            };
+            rest >= retention && !kind.is_subscribed(topic)
+        };
+        self.offsets.forget(now, is_over);
+        // Whoever was given a member id a moment ago may be about to join: one look before this one found it empty too.
+        empty_for.is_some_and(|rest| !rest.is_zero()) && self.offsets.is_empty()
+    }
+
     /// Has the group's timer fire no later than its next deadline.
     fn schedule(&mut self, id: &str, timers: &mut Timers) {
         let deadline = match &self.kind {

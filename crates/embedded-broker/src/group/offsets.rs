@@ -1,6 +1,10 @@
 //! The offsets that a group has committed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::forgetting::Rest;
 
 /// Where a group stands in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ struct Commit {
     /// Grows with each commit, staged or not. A transaction that ends must not overwrite what was committed after it
     /// staged its offset.
     order: u64,
+    /// Since it was committed.
+    rest: Rest,
 }
 
 /// Commits by topic and partition, sorted, so that "all offsets" come in the same order each time.
@@ -89,11 +95,7 @@ impl Offsets {
 
     /// Whether an open transaction may yet change the offset of this partition.
     pub(crate) fn is_unstable(&self, topic: &str, partition: i32) -> bool {
-        self.staged.values().any(|staged| {
-            staged
-                .get(topic)
-                .is_some_and(|partitions| partitions.contains_key(&partition))
-        })
+        is_staged(&self.staged, topic, partition)
     }
 
     /// Forgets the offset of one partition, staged ones included.
@@ -117,6 +119,26 @@ impl Offsets {
         self.drop_empty();
     }
 
+    /// Forgets the offsets that `is_over` says are over, by topic and for how long they are committed. One that an open
+    /// transaction may change stays.
+    pub(crate) fn forget(&mut self, now: Now, is_over: impl Fn(&str, Duration) -> bool) {
+        let Self {
+            committed, staged, ..
+        } = self;
+        for (topic, partitions) in committed.iter_mut() {
+            partitions.retain(|partition, commit| {
+                let rest = commit.rest.look(now);
+                is_staged(staged, topic, *partition) || !is_over(topic, rest)
+            });
+        }
+        committed.retain(|_, partitions| !partitions.is_empty());
+    }
+
+    /// Whether there are none, staged or not.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.staged.is_empty()
+    }
+
     fn all_mut(&mut self) -> impl Iterator<Item = &mut ByPartition> {
         std::iter::once(&mut self.committed).chain(self.staged.values_mut())
     }
@@ -128,8 +150,20 @@ impl Offsets {
     fn in_order(&mut self, committed: CommittedOffset) -> Commit {
         let order = self.next_order;
         self.next_order += 1;
-        Commit { committed, order }
+        Commit {
+            committed,
+            order,
+            rest: Rest::default(),
+        }
     }
+}
+
+fn is_staged(staged: &HashMap<i64, ByPartition>, topic: &str, partition: i32) -> bool {
+    staged.values().any(|staged| {
+        staged
+            .get(topic)
+            .is_some_and(|partitions| partitions.contains_key(&partition))
+    })
 }
 
 fn insert(offsets: &mut ByPartition, topic: &str, partition: i32, commit: Commit) {

@@ -144,12 +144,14 @@ impl PartitionLog {
                 batch::stamp(copy, now.unix_ms);
             }
         })?;
-        if header.is_idempotent()
-            && self
-                .producers
-                .appended(header, placed.base_offset, max_timestamp, append_time)
-        {
-            self.transactions.begin(placed.base_offset);
+        if header.is_idempotent() {
+            self.charge.upkeep().set_has_producers(true);
+            let begins =
+                self.producers
+                    .appended(header, placed.base_offset, max_timestamp, append_time);
+            if begins {
+                self.transactions.begin(placed.base_offset);
+            }
         }
         Ok(Append {
             base_offset: placed.base_offset,

@@ -179,6 +179,15 @@ impl Producers {
         producer.open_since.take()
     }
 
+    /// Forgets the producers without an open transaction whose last batch is not younger than this, in milliseconds since the
+    /// Unix epoch. Whether any are left.
+    pub(crate) fn forget(&mut self, last_timestamp: i64) -> bool {
+        self.by_id.retain(|_, producer| {
+            producer.open_since.is_some() || producer.last_timestamp > last_timestamp
+        });
+        !self.by_id.is_empty()
+    }
+
     /// In the order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = ActiveProducer> {
         self.by_id.iter().map(|(id, producer)| ActiveProducer {

@@ -6,6 +6,7 @@
 //! reader, who leaves it out.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
@@ -242,6 +243,12 @@ impl PartitionLog {
         self.transactions
             .aborted(self.start_offset, offset)
             .collect()
+    }
+
+    /// Forgets the producers without an open transaction whose last batch is as old as that. Whether any are left.
+    pub(crate) fn forget_producers(&mut self, now: Now, expiration: Duration) -> bool {
+        let age = i64::try_from(expiration.as_millis()).unwrap_or(i64::MAX);
+        self.producers.forget(now.unix_ms.saturating_sub(age))
     }
 
     /// Who wrote here, in the order of their ids.

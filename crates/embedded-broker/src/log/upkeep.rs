@@ -13,6 +13,8 @@ struct Signals {
     memory: AtomicUsize,
     /// Whether a log changed in a way that may make a segment due for deletion or compaction.
     sweep_wanted: AtomicBool,
+    /// Whether a log may remember a producer.
+    producers: AtomicBool,
 }
 
 impl Upkeep {
@@ -31,6 +33,15 @@ impl Upkeep {
         // Asked after every request: a plain load is cheaper than a swap.
         self.0.sweep_wanted.load(Ordering::Relaxed)
             && self.0.sweep_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a log may remember a producer.
+    pub(crate) fn has_producers(&self) -> bool {
+        self.0.producers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_has_producers(&self, producers: bool) {
+        self.0.producers.store(producers, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! What a transaction has touched is ended in one step with it ([`Ended`]), under the one lock of the state. So there is
 //! nothing between "prepared" and "complete", and no client is asked to wait with CONCURRENT_TRANSACTIONS.
-//! Left out: transactional ids are never forgotten (`transactional.id.expiration.ms` is 7 days in Apache Kafka).
+//! A transactional id that nobody uses is forgotten after 7 days (`transactional.id.expiration.ms`).
 
 mod ending;
 #[cfg(test)]
@@ -21,6 +21,7 @@ mod transactional_id;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
@@ -85,6 +86,17 @@ impl Transactions {
     /// A producer id for a producer without a transactional id.
     pub(crate) fn new_producer_id(&mut self) -> i64 {
         self.producer_ids.next()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Forgets the ids that have no open transaction and were not used for that long. Whoever still has one initialises it
+    /// anew, and gets another producer id.
+    pub(crate) fn forget(&mut self, now: Now, expiration: Duration) {
+        self.by_id
+            .retain(|_, known| known.rest(now).is_none_or(|rest| rest < expiration));
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&TransactionalId> {

@@ -1,12 +1,13 @@
 //! One transactional id: its producer id, its epoch, and its transaction.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 
 use super::{Ended, Participant, ProducerIdAndEpoch, ProducerIds};
 use crate::clock::{Now, millis};
+use crate::forgetting::Rest;
 use crate::log::TransactionResult;
 use crate::timers::{Timer, Timers};
 
@@ -61,6 +62,8 @@ pub(crate) struct TransactionalId {
     /// The earliest timer of this id that is in the queue. Of many short transactions only one has a timer: it fires,
     /// finds nothing due and is scheduled anew if need be.
     timer: Option<Instant>,
+    /// Ended by whatever its producer does.
+    rest: Rest,
 }
 
 impl TransactionalId {
@@ -78,6 +81,7 @@ impl TransactionalId {
             started_ms: NEVER,
             deadline: None,
             timer: None,
+            rest: Rest::default(),
         }
     }
 
@@ -113,6 +117,16 @@ impl TransactionalId {
         match self.deadline.is_some_and(|at| at <= now.instant) {
             true => self.fence(producer_ids),
             false => None,
+        }
+    }
+
+    /// For how long nothing was done; none while a transaction is open.
+    pub(super) fn rest(&mut self, now: Now) -> Option<Duration> {
+        match self.phase {
+            Phase::Ongoing => None,
+            Phase::Empty | Phase::CompleteCommit | Phase::CompleteAbort => {
+                Some(self.rest.look(now))
+            }
         }
     }
 
@@ -165,6 +179,7 @@ impl TransactionalId {
             }
             Some(_) => return Err(ResponseError::ProducerFenced),
         }
+        self.rest.end();
         self.timeout_ms = timeout_ms;
         self.phase = Phase::Empty;
         self.started_ms = NEVER;
@@ -173,6 +188,7 @@ impl TransactionalId {
 
     /// Adds participants. The first ones begin the transaction.
     pub(super) fn add(&mut self, participants: impl IntoIterator<Item = Participant>, now: Now) {
+        self.rest.end();
         self.previous_producer_id = self.producer.id;
         self.participants.extend(participants);
         if self.phase != Phase::Ongoing {
@@ -208,6 +224,7 @@ impl TransactionalId {
     }
 
     fn complete(&mut self, result: TransactionResult) -> Ended {
+        self.rest.end();
         self.previous_producer_id = self.producer.id;
         self.phase = match result {
             TransactionResult::Commit => Phase::CompleteCommit,

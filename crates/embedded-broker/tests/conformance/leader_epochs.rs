@@ -27,11 +27,11 @@ const BELIEFS: [(i32, Option<ResponseError>); 4] = [
 /// A topic with two records.
 async fn topic_with_records(client: &mut RawClient) -> Topic {
     let topic = Topic::create(1).await;
-    append(client, &topic, 0, &Batch::of(&["a", "b"])).await;
+    append(client, &topic, 0, &Batch::of(["a", "b"])).await;
     topic
 }
 
-/// From version 9 on. Every negative epoch is none here, so that on one node no client is behind; `tests/leaders.rs` moves a
+/// From version 9 on. Every negative epoch is none here, so that on one node no client is behind; `tests/nodes.rs` moves a
 /// leader.
 #[tokio::test]
 async fn fetch_checks_the_leader_epoch() {
