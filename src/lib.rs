@@ -7,6 +7,7 @@
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
+//! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
@@ -18,6 +19,7 @@ pub mod consumer;
 pub mod error;
 pub mod event;
 pub mod logging;
+pub mod order;
 pub mod producer;
 pub mod reachability;
 pub mod shutdown;
