@@ -8,6 +8,7 @@
 //! - [`producer`]: send records, and know where each one was written
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
+//! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
@@ -18,6 +19,7 @@ pub mod config;
 pub mod consumer;
 pub mod error;
 pub mod event;
+pub mod ledger;
 pub mod logging;
 pub mod order;
 pub mod producer;

@@ -1,5 +1,5 @@
 //! The order as it is published. Whoever reads the topic depends on this shape, in services that nobody here knows;
-//! so it changes only together with [`versions`](super::versions), and never by a refactoring.
+//! so it changes only together with [`versions`], and never by a refactoring.
 //!
 //! Version 2, the current one:
 //!
