@@ -73,6 +73,8 @@ async fn brokers_have_apache_kafkas_configurations() {
         "group.share.",
         "group.streams.",
         "kafka.metrics.",
+        // How the listener with SASL checks passwords.
+        "listener.name.",
         // Internal, and described only where it is set.
         "log.initial.task.delay.ms",
         "metadata.",
