@@ -12,18 +12,24 @@
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
+//! - [`retry`]: try again, later each time, and stop in time
+//! - [`error_kind`]: which errors pass, which stay, and which end a transaction or a client
+//! - [`error_route`]: which errors of a consumer are passed over, told, or raised
 //! - [`error`]: everything that can go wrong, in one documented enum
 //!
 
 pub mod config;
 pub mod consumer;
 pub mod error;
+pub mod error_kind;
+pub mod error_route;
 pub mod event;
 pub mod ledger;
 pub mod logging;
 pub mod order;
 pub mod producer;
 pub mod reachability;
+pub mod retry;
 pub mod shutdown;
 pub mod topics;
 
