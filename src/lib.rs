@@ -13,11 +13,13 @@
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
 //! - [`retry`]: try again, later each time, and stop in time
+//! - [`circuit_breaker`]: stop calling what does not answer, and find out carefully when it does again
 //! - [`error_kind`]: which errors pass, which stay, and which end a transaction or a client
 //! - [`error_route`]: which errors of a consumer are passed over, told, or raised
 //! - [`error`]: everything that can go wrong, in one documented enum
 //!
 
+pub mod circuit_breaker;
 pub mod config;
 pub mod consumer;
 pub mod error;
