@@ -6,7 +6,7 @@ ARGS ?=
 export INFRA INFRA_PORT INFRA_UI_PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup infra-up infra-down infra-status infra-logs infra-reset examples exercises \
+.PHONY: help setup infra-up infra-down infra-status infra-logs infra-reset examples exercises why \
 	test test-kafka rows lint coverage clean
 
 help: ## List the targets
@@ -41,6 +41,9 @@ exercise-%: ## Check exercise N, such as 1a; a bare 1 checks all of lesson 1
 
 exercises: ## List the exercises and which of them pass
 	@scripts/exercise.sh list
+
+why: ## Say why a group reads nothing: make why TOPIC=orders GROUP=shop
+	@cargo run --quiet --bin why-nothing -- --topic "$(TOPIC)" --group "$(GROUP)"
 
 test: ## Run every test; nothing needs to be running
 	cargo test --workspace

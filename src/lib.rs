@@ -9,6 +9,7 @@
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
+//! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
@@ -22,6 +23,7 @@
 pub mod circuit_breaker;
 pub mod config;
 pub mod consumer;
+pub mod diagnosis;
 pub mod error;
 pub mod error_kind;
 pub mod error_route;

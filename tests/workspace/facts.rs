@@ -247,6 +247,7 @@ fn help_lists_every_target_and_none_is_long() {
         "test",
         "test-kafka",
         "rows",
+        "why",
         "lint",
         "coverage",
         "clean",
