@@ -90,6 +90,23 @@ pub enum Error {
         source: KafkaError,
     },
 
+    /// The producer was closed: what is placed in its queue now might be lost with the process. Nothing was sent.
+    #[error("a record for topic {topic} came after the producer was closed")]
+    ProducerClosed {
+        /// The topic it was meant for.
+        topic: String,
+    },
+
+    /// One of many events was not delivered, and no further ones were taken. The others had their reports awaited, so
+    /// the count is exact; which ones they are is in the log at debug.
+    #[error("an event was not delivered, {delivered} others were")]
+    SendAllStopped {
+        /// How many events have a delivery report that says where they are.
+        delivered: usize,
+        /// What became of the first one that has not.
+        source: Box<Error>,
+    },
+
     /// Records were still on their way when the time for flushing was over. They are lost if the process ends now.
     #[error("{remaining} records were still not delivered after {} s", .waited.as_secs_f32())]
     FlushIncomplete {

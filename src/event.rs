@@ -115,7 +115,18 @@ pub enum DecodeError {
 ///
 /// [`Error::Encode`], for example for a map whose keys are not texts.
 pub fn encode<T: Event>(event: &T) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(event).map_err(|source| Error::Encode {
+    let mut payload = Vec::new();
+    encode_into(event, &mut payload)?;
+    Ok(payload)
+}
+
+/// As [`encode`], behind what `payload` already holds: whoever encodes many events needs one buffer.
+///
+/// # Errors
+///
+/// As [`encode`]. The buffer then holds the beginning of the event, too.
+pub fn encode_into<T: Event>(event: &T, payload: &mut Vec<u8>) -> Result<(), Error> {
+    serde_json::to_writer(payload, event).map_err(|source| Error::Encode {
         event_type: T::TYPE,
         source,
     })

@@ -4,8 +4,12 @@
 //!
 //! - [`config`]: where the brokers are, who is calling, and every client property with its reason
 //! - [`event`]: typed events, their headers, and versions
+//! - [`event_producer`]: send typed events, with headers and many at a time
+//! - [`trace_context`]: W3C trace context through headers
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
+//! - [`delivery`]: delivery reports, from librdkafka's thread to whoever waits for them
+//! - [`producer_health`]: a producer's queue, errors and round trips, to be watched
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
@@ -24,17 +28,21 @@ pub mod circuit_breaker;
 pub mod config;
 pub mod consumer;
 pub mod diagnosis;
+pub mod delivery;
 pub mod error;
 pub mod error_kind;
 pub mod error_route;
 pub mod event;
+pub mod event_producer;
 pub mod ledger;
 pub mod logging;
 pub mod order;
 pub mod producer;
+pub mod producer_health;
 pub mod reachability;
 pub mod retry;
 pub mod shutdown;
 pub mod topics;
+pub mod trace_context;
 
 pub use error::Error;

@@ -84,10 +84,7 @@ async fn a_delivery_says_where_the_record_can_be_read() {
         .send(&topic, b"customer-1", b"2 coffees")
         .await
         .unwrap();
-    assert_eq!(
-        (delivery.topic.as_str(), delivery.offset),
-        (topic.as_str(), 0)
-    );
+    assert_eq!((&*delivery.topic, delivery.offset), (topic.as_str(), 0));
 
     let consumer = RecordConsumer::new(
         kafka.cluster(),
