@@ -27,8 +27,8 @@
 pub mod circuit_breaker;
 pub mod config;
 pub mod consumer;
-pub mod diagnosis;
 pub mod delivery;
+pub mod diagnosis;
 pub mod error;
 pub mod error_kind;
 pub mod error_route;

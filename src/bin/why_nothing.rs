@@ -25,12 +25,12 @@ async fn main() -> Result<()> {
     }
     if findings.iter().any(|finding| finding.is_cause) {
         println!("\nEach line with !! explains by itself that nothing is consumed.");
-        return Ok(ExitCode::FAILURE);
+    } else {
+        println!(
+            "\nNothing is wrong here: there are records, and a member for them. Look into its log."
+        );
     }
-    println!(
-        "\nNothing is wrong here: records wait, and a member holds the partitions. Look into its log."
-    );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Say why a consumer group reads nothing from a topic.
