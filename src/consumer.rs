@@ -1,23 +1,22 @@
 //! Read records as a member of a consumer group, commit what was processed, leave at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedMessage};
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Error;
+use crate::assignment::{Revocation, TopicPartition};
 use crate::config::{Cluster, ConsumerSettings};
+use crate::member::{Arrival, Member};
 
-/// One member of a consumer group.
+/// One member of a consumer group that reads records as bytes. For events of a type, see
+/// [`EventConsumer`](crate::event_consumer::EventConsumer).
 ///
 /// Dropping it leaves the group too, but blocks the thread while it does; [`close`](Self::close) does not.
 pub struct RecordConsumer {
-    /// Shared with the blocking thread of a commit while that lasts.
-    client: Arc<StreamConsumer>,
+    member: Member,
 }
 
 /// What one call of [`RecordConsumer::next`] found.
@@ -45,22 +44,8 @@ impl RecordConsumer {
         settings: &ConsumerSettings,
         topics: &[&str],
     ) -> Result<Self, Error> {
-        let client: StreamConsumer =
-            settings
-                .client_config(cluster)?
-                .create()
-                .map_err(|source| Error::Client {
-                    client: "consumer",
-                    source,
-                })?;
-        client
-            .subscribe(topics)
-            .map_err(|source| Error::Subscribe {
-                topics: topics.join(", "),
-                source,
-            })?;
         Ok(Self {
-            client: Arc::new(client),
+            member: Member::join(cluster, settings, topics, Revocation::AtOnce)?,
         })
     }
 
@@ -73,12 +58,11 @@ impl RecordConsumer {
     ///
     /// [`Error::Receive`]. The next call may succeed: librdkafka goes on trying by itself.
     pub async fn next(&self, patience: Duration) -> Result<Polled, Error> {
-        match tokio::time::timeout(patience, self.client.recv()).await {
-            Ok(Ok(record)) => Ok(Polled::Record(record.detach())),
-            Ok(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::EndOfPartition(partition)),
-            Ok(Err(source)) => Err(Error::Receive { source }),
-            Err(_) => Ok(Polled::Nothing),
-        }
+        Ok(match self.member.receive(patience).await? {
+            Arrival::Record(record) => Polled::Record(record.detach()),
+            Arrival::End(partition) => Polled::EndOfPartition(partition),
+            Arrival::Nothing => Polled::Nothing,
+        })
     }
 
     /// Stores that `processed` and everything before it in its partition is done, and waits until the broker has it.
@@ -88,27 +72,12 @@ impl RecordConsumer {
     ///
     /// [`Error::Commit`]: after a restart the group reads from the offset that was committed before.
     pub async fn commit(&self, processed: &OwnedMessage) -> Result<(), Error> {
+        let partition = TopicPartition::new(processed.topic(), processed.partition());
         // An offset is the address of the next record to read, not of the last one that was read.
         let next_offset = processed.offset() + 1;
-        let failed = |source| Error::Commit {
-            topic: processed.topic().to_owned(),
-            partition: processed.partition(),
-            offset: next_offset,
-            source,
-        };
-        let mut offsets = TopicPartitionList::new();
-        offsets
-            .add_partition_offset(
-                processed.topic(),
-                processed.partition(),
-                Offset::Offset(next_offset),
-            )
-            .map_err(failed)?;
-        let client = Arc::clone(&self.client);
-        // Blocks its thread for a round trip to the group's coordinator.
-        tokio::task::spawn_blocking(move || client.commit(&offsets, CommitMode::Sync))
-            .await?
-            .map_err(failed)
+        self.member
+            .commit(BTreeMap::from([(partition, next_offset)]))
+            .await
     }
 
     /// Leaves the group and returns when that is done, so that the other members take the partitions over now and
@@ -118,9 +87,7 @@ impl RecordConsumer {
     ///
     /// [`Error::Interrupted`] when the runtime is shutting down.
     pub async fn close(self) -> Result<(), Error> {
-        // The last owner closes. A commit whose future was dropped may own a share for a moment longer: then the
-        // group is left when its answer is there.
-        Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
+        self.member.close().await
     }
 }
 

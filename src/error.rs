@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::assignment::TopicPartition;
+
 /// What went wrong, and with which topic, partition and offset.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -132,16 +134,34 @@ pub enum Error {
         source: KafkaError,
     },
 
-    /// An offset was not stored: after a restart the group reads from the last one that was.
-    #[error("could not commit offset {offset} of partition {partition} of topic {topic}")]
+    /// Offsets were not stored: after a restart the group reads from the last ones that were.
+    #[error("could not commit offset {offsets}")]
     Commit {
-        /// The topic's name.
-        topic: String,
-        /// The partition's number.
-        partition: i32,
-        /// The offset that was to be stored: that of the next record to read.
-        offset: i64,
+        /// What was to be stored: `5 of orders-0, 7 of orders-1`. Each is the offset of the next record to read.
+        offsets: String,
         /// What the broker or client reported.
+        source: KafkaError,
+    },
+
+    /// The group has given the partition to another member, which reads the record again: nothing was committed.
+    #[error(
+        "offset {offset} of {partition} was not committed: the partition belongs to another member now"
+    )]
+    NotOwned {
+        /// The partition: `orders-0`.
+        partition: TopicPartition,
+        /// The offset that was to be stored.
+        offset: i64,
+    },
+
+    /// A partition's place could not be read or changed.
+    #[error("could not {action} {partitions}")]
+    Position {
+        /// What was tried.
+        action: &'static str,
+        /// The partitions: `orders-0, orders-1`.
+        partitions: String,
+        /// What the client reported.
         source: KafkaError,
     },
 

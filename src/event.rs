@@ -99,6 +99,12 @@ pub enum DecodeError {
         /// The first 100 bytes as text, what is not UTF-8 replaced.
         sample: String,
     },
+    /// The code that decodes it panicked: the event's own, or that of a library.
+    #[error("decoding it panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// An older version could not be brought up to date.
     #[error("version {version} cannot be read: {reason}")]
     Upcast {

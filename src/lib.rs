@@ -25,7 +25,9 @@
 //!
 
 pub mod circuit_breaker;
+pub mod assignment;
 pub mod config;
+pub mod consumed_record;
 pub mod consumer;
 pub mod delivery;
 pub mod diagnosis;
@@ -34,8 +36,10 @@ pub mod error_kind;
 pub mod error_route;
 pub mod event;
 pub mod event_producer;
+pub mod event_consumer;
 pub mod ledger;
 pub mod logging;
+mod member;
 pub mod order;
 pub mod producer;
 pub mod producer_health;
