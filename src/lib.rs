@@ -15,6 +15,7 @@
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
+//! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default, `RUST_LOG` opens it
 //! - [`retry`]: try again, later each time, and stop in time
@@ -24,8 +25,9 @@
 //! - [`error`]: everything that can go wrong, in one documented enum
 //!
 
-pub mod circuit_breaker;
 pub mod assignment;
+pub mod child;
+pub mod circuit_breaker;
 pub mod config;
 pub mod consumed_record;
 pub mod consumer;
@@ -35,8 +37,8 @@ pub mod error;
 pub mod error_kind;
 pub mod error_route;
 pub mod event;
-pub mod event_producer;
 pub mod event_consumer;
+pub mod event_producer;
 pub mod ledger;
 pub mod logging;
 mod member;

@@ -1,0 +1,109 @@
+//! This program again, as a child process that can be killed.
+//!
+//! What a crash does to a consumer group or a transaction shows only when a process really dies: a task that is dropped
+//! still closes its client. So programs that show it start themselves a second time, with other arguments.
+//!
+//! A child ends with its parent, whatever happens to that: it watches its standard input, which the operating system
+//! closes when the parent is gone.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{ChildStdin, Command};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A running child. Dropping it kills it.
+#[derive(Debug)]
+pub struct Child {
+    process: tokio::process::Child,
+    /// Open for as long as the child may run.
+    lifeline: Option<ChildStdin>,
+}
+
+impl Child {
+    /// Starts this very program with `arguments`, in the same environment. Each line that it prints is sent to `lines`;
+    /// what it writes to standard error goes where ours goes.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn start<A: AsRef<OsStr>>(
+        arguments: impl IntoIterator<Item = A>,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> io::Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let lifeline = process.stdin.take();
+        if let Some(output) = process.stdout.take() {
+            let mut output = BufReader::new(output).lines();
+            tokio::spawn(async move {
+                while let Ok(Some(line)) = output.next_line().await {
+                    if lines.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self { process, lifeline })
+    }
+
+    /// Kills it, with SIGKILL: it cannot say goodbye to anybody. Returns when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses; a child that is gone already is no error.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.process.kill().await
+    }
+
+    /// Asks it to stop, and waits until it has. It has to look at [`asked_to_stop`].
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot say how it ended.
+    pub async fn stop(mut self) -> io::Result<ExitStatus> {
+        drop(self.lifeline.take());
+        self.process.wait().await
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot say how it ended.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+}
+
+/// In the child: a token that is cancelled when the parent calls [`Child::stop`], or is gone.
+///
+/// # Panics
+///
+/// Outside of a Tokio runtime.
+pub fn asked_to_stop() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        // Nothing is ever written to it. Its end, or any trouble with it, means that nobody holds the other end.
+        let mut nothing = [0; 1];
+        while tokio::io::stdin()
+            .read(&mut nothing)
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
+        cancelled.cancel();
+    });
+    token
+}
