@@ -39,7 +39,7 @@ examples: ## Run every example in order, stop at the first failure
 exercise-%: ## Check exercise N, such as 1a; a bare 1 checks all of lesson 1
 	@scripts/exercise.sh "$*"
 
-exercises: ## List the exercises and which of them pass
+exercises: ## List the exercises: which are done, and which is next
 	@scripts/exercise.sh list
 
 why: ## Say why a group reads nothing: make why TOPIC=orders GROUP=shop

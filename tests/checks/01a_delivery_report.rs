@@ -17,6 +17,10 @@ use super::{address, deliver};
 const PARTITIONS: i32 = 3;
 /// Far longer than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a producer without a broker tries.
+const DELIVERY_TIMEOUT: Duration = Duration::from_millis(500);
+/// By then its report is there: rdkafka looks for those that ran out once a second.
+const GIVES_UP: Duration = Duration::from_secs(3);
 
 /// What is stored at a partition's offset: key and payload.
 type Log = BTreeMap<(i32, i64), (String, String)>;
@@ -113,12 +117,12 @@ async fn a_record_that_did_not_arrive_is_an_error() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let producer = producer(&nobody.to_string(), Duration::from_millis(500));
-    let outcome = in_time(deliver(
-        &producer,
-        address("orders", "customer-1", "2 coffees"),
-    ))
-    .await;
+    let producer = producer(&nobody.to_string(), DELIVERY_TIMEOUT);
+    let outcome = deliver(&producer, address("orders", "customer-1", "2 coffees"));
+    let outcome = tokio::time::timeout(GIVES_UP, outcome).await.expect(
+        "`deliver` was still trying long after the producer had given the record up: report the error, once. How long \
+         to try is the producer's `message.timeout.ms`, and the caller has to learn that it was in vain",
+    );
     assert!(
         outcome.is_err(),
         "no broker was running, and `deliver` returned {outcome:?}: the record was queued and never arrived. Only the \

@@ -1,23 +1,41 @@
 //! S4-15 and S4-16: the pairs of exercise and solution. Stubs compile without a warning and fail their check by saying
-//! what is missing; solutions pass the same check; the two differ in bodies only.
+//! what is missing; solutions pass the same check; the two differ in bodies only. Wrong answers are refused with the reason,
+//! right ones that look different are accepted.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test ends by a panic"
 )]
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+#[path = "exercises/answers.rs"]
+mod answers;
+#[path = "exercises/programs.rs"]
+mod programs;
+#[path = "exercises/progress.rs"]
+mod progress;
 
-use workspace_tests::{cargo, command, make, names, read, run};
+use std::sync::LazyLock;
 
-/// A check that fails takes seconds. One that runs into this waits for something that never comes.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+use programs::Programs;
+use workspace_tests::{command, make, names, read, root, run};
+
+/// Ahead of the timed runs, so that their time is the check's and not the compiler's.
+static CHECKS_OF_EXERCISES: LazyLock<Programs> =
+    LazyLock::new(|| Programs::build(root(), &["test", "--no-run"], "exercises", &exercises()));
+
+static CHECKS_OF_SOLUTIONS: LazyLock<Programs> =
+    LazyLock::new(|| Programs::build(root(), &["test", "--no-run"], "solutions", &solutions()));
 
 fn exercises() -> Vec<String> {
     let names = names("exercises", ".rs");
     assert!(!names.is_empty());
     names
+}
+
+/// The names of the solutions' programs.
+fn solutions() -> Vec<String> {
+    let exercises = exercises();
+    exercises.iter().map(|name| format!("{name}_sol")).collect()
 }
 
 /// The exercises that nobody has begun. A learner's progress is no fault; in continuous integration it would be one.
@@ -119,11 +137,12 @@ fn a_solution_is_its_stub_with_the_bodies_written() {
                 panic!("solutions/{name}.rs does not hold this part of its stub:\n{piece}")
             });
             let body = &rest[..place];
-            assert!(
-                !body
-                    .lines()
-                    .any(|line| line.starts_with("fn ") || line.starts_with("use ")),
-                "{name}: {body}"
+            let outside = body
+                .lines()
+                .find(|line| !line.is_empty() && !line.starts_with("    "));
+            assert_eq!(
+                outside, None,
+                "solutions/{name}.rs has more than its stub, outside the bodies"
             );
             rest = &rest[place + piece.len()..];
         }
@@ -152,36 +171,23 @@ fn pieces(stub: &str) -> Vec<String> {
 /// Alone, as `rustlings` builds them, and with their checks.
 #[test]
 fn stubs_compile_without_a_warning() {
-    let stubs = stubs();
-    for arguments in [&["build"][..], &["test", "--no-run"]] {
-        let json = ["--package=exercises", "--bins", "--message-format=json"];
-        let output = run(cargo().args(arguments).args(json));
-        assert!(output.success, "{}", output.stderr);
-        let mut seen = BTreeSet::new();
-        for line in output.stdout.lines() {
-            let message: serde_json::Value = serde_json::from_str(line).unwrap();
-            let name = message["target"]["name"].as_str().unwrap_or_default();
-            if stubs.iter().any(|stub| stub == name) {
-                seen.insert(name.to_owned());
-                let warning = &message["message"]["rendered"];
-                assert!(warning.is_null(), "{warning}");
-            }
+    let alone = Programs::build(root(), &["build"], "exercises", &exercises());
+    for programs in [&alone, &*CHECKS_OF_EXERCISES] {
+        for name in stubs() {
+            assert!(
+                programs.seen.contains(&name),
+                "cargo did not look at {name}"
+            );
+            let complaints = programs.complaints.get(&name);
+            assert_eq!(complaints, None, "{}", complaints.unwrap().join("\n"));
         }
-        assert_eq!(
-            seen.into_iter().collect::<Vec<_>>(),
-            stubs,
-            "cargo did not look at every stub"
-        );
     }
 }
 
 #[test]
 fn every_check_fails_on_its_stub() {
-    build_checks();
     for name in stubs() {
-        let stub = run(cargo()
-            .args(["test", "--bin", &name])
-            .timeout(CHECK_TIMEOUT));
+        let stub = CHECKS_OF_EXERCISES.run(&name, &[]);
         assert_eq!(
             stub.code,
             Some(101),
@@ -201,13 +207,9 @@ fn every_check_fails_on_its_stub() {
 
 #[test]
 fn every_check_passes_on_its_solution() {
-    build_checks();
-    for name in exercises() {
-        let solution = format!("{name}_sol");
-        let solution = run(cargo()
-            .args(["test", "--bin", &solution])
-            .timeout(CHECK_TIMEOUT));
-        assert!(solution.success, "{solution:#?}");
+    for name in solutions() {
+        let solution = CHECKS_OF_SOLUTIONS.run(&name, &[]);
+        assert!(solution.success, "{}", solution.stdout);
         assert!(
             solution.stdout.contains("test result: ok. "),
             "{solution:#?}"
@@ -233,7 +235,7 @@ fn make_exercise_says_what_is_missing_and_where_help_is() {
             .find(|line| line.contains(&format!("make {target} ")))
             .expect(&target);
         assert!(
-            line.contains(" open ") && line.contains(&format!("exercises/{name}.rs")),
+            line.ends_with("(has a todo!(...))") && line.contains(&format!("exercises/{name}.rs")),
             "{line}"
         );
 
@@ -259,20 +261,9 @@ fn make_exercise_says_what_is_missing_and_where_help_is() {
 /// The solution's program runs on its own, as `rustlings` runs it behind a check that passed.
 #[test]
 fn every_solution_runs() {
-    for name in exercises() {
-        let output = run(cargo().args([
-            "run",
-            "--quiet",
-            "--package=solutions",
-            "--bin",
-            &format!("{name}_sol"),
-        ]));
+    let programs = Programs::build(root(), &["build"], "solutions", &solutions());
+    for name in solutions() {
+        let output = programs.run(&name, &[]);
         assert!(output.success && !output.stdout.is_empty(), "{output:#?}");
     }
-}
-
-/// Ahead of the timed runs, so that their time is the check's and not the compiler's.
-fn build_checks() {
-    let output = run(cargo().args(["test", "--bins", "--no-run"]));
-    assert!(output.success, "{}", output.stderr);
 }
