@@ -19,6 +19,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::describe_groups::{ALL_OPERATIONS, NOT_ASKED};
+use super::once::each_once;
 use super::{Api, Context, Outcome};
 use crate::group;
 use crate::group::assignor::TopicPartition;
@@ -49,7 +50,7 @@ impl Api for ConsumerGroupDescribe {
             true => ALL_OPERATIONS,
             false => NOT_ASKED,
         };
-        let groups = request.group_ids.iter().map(|id| {
+        let groups = each_once(&request.group_ids, |id| id).map(|id| {
             let described = describe(state, cx, id);
             described
                 .map(|group| group.with_authorized_operations(authorized_operations))

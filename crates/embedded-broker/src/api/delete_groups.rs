@@ -5,8 +5,9 @@
 use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
-use kafka_protocol::messages::{ApiKey, DeleteGroupsRequest, DeleteGroupsResponse, GroupId};
+use kafka_protocol::messages::{ApiKey, DeleteGroupsRequest, DeleteGroupsResponse};
 
+use super::once::each_once;
 use super::{Api, Context, Outcome, code};
 use crate::group;
 use crate::state::State;
@@ -24,14 +25,8 @@ impl Api for DeleteGroups {
         cx: &Context,
         request: &mut DeleteGroupsRequest,
     ) -> Outcome<DeleteGroupsResponse> {
-        let mut ids: Vec<&GroupId> = Vec::new();
-        for id in &request.groups_names {
-            // As in Apache Kafka, a group that is named twice is deleted and answered once.
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        let results = ids.into_iter().map(|id| {
+        // As in Apache Kafka, a group that is named twice is deleted and answered once.
+        let results = each_once(&request.groups_names, |id| id).map(|id| {
             let result = group::check_coordinator(&state.cluster, cx, id)
                 .and_then(|()| state.groups.delete(id));
             DeletableGroupResult::default()

@@ -4,18 +4,19 @@
 //! as soon as nothing beside it is left. An offset of -1 stands for the high watermark. A log whose start is behind the
 //! offset already stays as it is; either way the answer is the low watermark, the start of the log on every replica.
 //!
+//! - A partition that is named twice is answered once, as the last time says.
 //! - A topic that is only compacted refuses with POLICY_VIOLATION: somebody counts on the last record of each key.
 //! - There is no other replica to wait for, so `timeout_ms` has no meaning here.
 
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
 use kafka_protocol::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
 use kafka_protocol::messages::{ApiKey, DeleteRecordsRequest, DeleteRecordsResponse};
 
+use super::once::last_of_each;
 use super::{Api, Context, Outcome};
 use crate::state::State;
 
@@ -35,18 +36,21 @@ impl Api for DeleteRecords {
         cx: &Context,
         request: &mut DeleteRecordsRequest,
     ) -> Outcome<DeleteRecordsResponse> {
-        let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|asked| {
-                let result = DeleteRecordsPartitionResult::default()
-                    .with_partition_index(asked.partition_index);
-                match delete(state, cx, &topic.name, asked) {
+        let asked = request.topics.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions.map(|asked| (topic.name.clone(), asked.partition_index, asked.offset))
+        });
+        let topics = last_of_each(asked).into_iter().map(|(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(index, offset)| {
+                let result = DeleteRecordsPartitionResult::default().with_partition_index(index);
+                match delete(state, cx, &name, index, offset) {
                     Ok(low_watermark) => result.with_low_watermark(low_watermark),
                     Err(error) => result.with_low_watermark(-1).with_error_code(error.code()),
                 }
             });
             DeleteRecordsTopicResult::default()
                 .with_partitions(partitions.collect())
-                .with_name(topic.name.clone())
+                .with_name(name)
         });
         let topics = topics.collect();
         Outcome::Reply(DeleteRecordsResponse::default().with_topics(topics))
@@ -58,16 +62,14 @@ fn delete(
     state: &mut State,
     cx: &Context,
     topic: &str,
-    asked: &DeleteRecordsPartition,
+    index: i32,
+    offset: i64,
 ) -> Result<i64, ResponseError> {
-    let (partition, config) =
-        state
-            .topics
-            .led_by_with_config(cx.node_id, topic, asked.partition_index)?;
+    let (partition, config) = state.topics.led_by_with_config(cx.node_id, topic, index)?;
     if config.compact && !config.delete {
         return Err(ResponseError::PolicyViolation);
     }
-    let offset = match asked.offset {
+    let offset = match offset {
         HIGH_WATERMARK => partition.log.high_watermark(),
         offset => offset,
     };

@@ -18,6 +18,7 @@ use kafka_protocol::messages::{ApiKey, DescribeConfigsRequest, DescribeConfigsRe
 use kafka_protocol::protocol::StrBytes;
 
 use super::config_resource::{BROKER, BROKER_LOGGER, GROUP, TOPIC};
+use super::once::each_once;
 use super::{Api, Context, Outcome};
 use crate::config::describe::Description;
 use crate::refusal::Refusal;
@@ -37,7 +38,10 @@ impl Api for DescribeConfigs {
         cx: &Context,
         request: &mut DescribeConfigsRequest,
     ) -> Outcome<DescribeConfigsResponse> {
-        let results = request.resources.iter().map(|resource| {
+        let named = |resource: &'_ DescribeConfigsResource| {
+            (resource.resource_type, resource.resource_name.clone())
+        };
+        let results = each_once(&request.resources, named).map(|resource| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());

@@ -12,6 +12,7 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{ApiKey, DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
 
+use super::once::each_once;
 use super::{Api, Context, Outcome};
 use crate::group::{self, ClassicGroup, ClassicMember, Kind};
 use crate::state::State;
@@ -42,9 +43,7 @@ impl Api for DescribeGroups {
             true => ALL_OPERATIONS,
             false => NOT_ASKED,
         };
-        let groups = request
-            .groups
-            .iter()
+        let groups = each_once(&request.groups, |id| id)
             .map(|id| describe(state, cx, id).with_authorized_operations(authorized_operations));
         let groups = groups.collect();
         Outcome::Reply(DescribeGroupsResponse::default().with_groups(groups))

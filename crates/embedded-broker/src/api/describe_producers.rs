@@ -3,6 +3,7 @@
 //! Shows which idempotent and transactional producers wrote to a partition, and who has a transaction open there (KIP-664).
 //! `kafka-transactions.sh` finds hanging transactions with it.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
@@ -35,8 +36,11 @@ impl Api for DescribeProducers {
         cx: &Context,
         request: &mut DescribeProducersRequest,
     ) -> Outcome<DescribeProducersResponse> {
+        let mut described = HashSet::new();
         let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partition_indexes.iter().map(|index| {
+            let indexes = topic.partition_indexes.iter();
+            let indexes = indexes.filter(|index| described.insert((&topic.name, **index)));
+            let partitions = indexes.map(|index| {
                 let answer = PartitionResponse::default().with_partition_index(*index);
                 match describe(state, cx, &topic.name, *index) {
                     Ok(producers) => answer.with_active_producers(producers),

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::once::each_once;
 use super::{Api, Context, Outcome};
 use crate::state::State;
 use crate::transaction::{self, Participant, TransactionalId};
@@ -32,7 +33,7 @@ impl Api for DescribeTransactions {
         cx: &Context,
         request: &mut DescribeTransactionsRequest,
     ) -> Outcome<DescribeTransactionsResponse> {
-        let states = request.transactional_ids.iter().map(|id| {
+        let states = each_once(&request.transactional_ids, |id| id).map(|id| {
             let answer = match find(state, cx, id) {
                 Ok(known) => describe(known),
                 Err(error) => TransactionState::default().with_error_code(error.code()),

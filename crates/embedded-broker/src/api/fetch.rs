@@ -3,6 +3,7 @@
 //! Reads whole batches from partitions, from the batch that holds the offset on; clients skip what comes before it. Waits
 //! up to `max_wait_ms` until `min_bytes` are there: a parked fetch is woken by the append, not by a clock.
 //!
+//! - A partition that is named twice is answered once, as the last time says.
 //! - `max_bytes` is soft: the first batch is returned whole, so that a large one cannot stop a consumer (KIP-74).
 //! - The first partition of one fetch is the last of the next, so that a busy one does not starve the others.
 //! - A read_committed fetch ends before the first open transaction and names the aborted ones; only what it may read counts
@@ -16,15 +17,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{
     AbortedTransaction, FetchableTopicResponse, PartitionData,
 };
-use kafka_protocol::messages::{ApiKey, BrokerId, FetchRequest, FetchResponse, ProducerId};
+use kafka_protocol::messages::{ApiKey, BrokerId, FetchResponse, ProducerId};
 use tokio::sync::Notify;
 
+use super::fetch_request::{Wanted, WantedPartition};
 use super::{Api, Context, Outcome, leader_hint};
-use crate::clock::millis;
 use crate::log;
 use crate::state::State;
 use crate::topic::Partition;
@@ -44,27 +44,18 @@ pub(super) struct Fetch;
 impl Api for Fetch {
     const KEY: ApiKey = ApiKey::Fetch;
     const VERSIONS: RangeInclusive<i16> = 4..=16;
-    type Request = FetchRequest;
+    type Request = Wanted;
     type Response = FetchResponse;
 
-    fn handle(
-        state: &mut State,
-        cx: &Context,
-        request: &mut FetchRequest,
-    ) -> Outcome<FetchResponse> {
+    fn handle(state: &mut State, cx: &Context, request: &mut Wanted) -> Outcome<FetchResponse> {
         if request.session_epoch != NO_SESSION && request.session_epoch != NEW_SESSION {
             let error = ResponseError::FetchSessionIdNotFound.code();
             return Outcome::Reply(FetchResponse::default().with_error_code(error));
         }
-        let deadline = cx.arrived + millis(request.max_wait_ms);
+        let deadline = cx.arrived + request.max_wait;
         let gathered = gather(state, cx, request);
-        let enough = gathered.bytes >= usize::try_from(request.min_bytes).unwrap_or(0);
-        let nothing_asked = request
-            .topics
-            .iter()
-            .all(|topic| topic.partitions.is_empty());
-        if enough
-            || nothing_asked
+        if gathered.bytes >= request.min_bytes
+            || request.topics.is_empty()
             || gathered.has_error
             || cx.now.instant >= deadline
             || cx.hurry.is_asked()
@@ -89,8 +80,8 @@ struct Gathered {
     has_error: bool,
 }
 
-fn gather(state: &mut State, cx: &Context, request: &FetchRequest) -> Gathered {
-    let mut budget = usize::try_from(request.max_bytes).unwrap_or(0);
+fn gather(state: &mut State, cx: &Context, request: &Wanted) -> Gathered {
+    let mut budget = request.max_bytes;
     let mut gathered = Gathered {
         topics: Vec::with_capacity(request.topics.len()),
         bytes: 0,
@@ -100,11 +91,11 @@ fn gather(state: &mut State, cx: &Context, request: &FetchRequest) -> Gathered {
         let name = if cx.version >= FIRST_VERSION_WITH_IDS {
             state
                 .topics
-                .name_of(topic.topic_id)
+                .name_of(topic.id)
                 .map(str::to_owned)
                 .ok_or(ResponseError::UnknownTopicId)
         } else {
-            Ok(topic.topic.to_string())
+            Ok(topic.name.to_string())
         };
         let partitions = topic.partitions.iter().map(|asked| {
             let result = name.as_ref().map_err(|error| *error);
@@ -128,7 +119,7 @@ fn gather(state: &mut State, cx: &Context, request: &FetchRequest) -> Gathered {
                 }
                 Err(error) => {
                     gathered.has_error = true;
-                    empty(asked.partition)
+                    empty(asked.index)
                         .with_error_code(error.code())
                         .with_high_watermark(-1)
                 }
@@ -136,8 +127,8 @@ fn gather(state: &mut State, cx: &Context, request: &FetchRequest) -> Gathered {
         });
         let partitions = partitions.collect();
         let answer = FetchableTopicResponse::default()
-            .with_topic(topic.topic.clone())
-            .with_topic_id(topic.topic_id);
+            .with_topic(topic.name.clone())
+            .with_topic_id(topic.id);
         gathered.topics.push(answer.with_partitions(partitions));
     }
     gathered
@@ -148,7 +139,7 @@ fn read(
     state: &mut State,
     cx: &Context,
     topic: &str,
-    asked: &FetchPartition,
+    asked: &WantedPartition,
     isolation_level: i8,
     budget: usize,
     first: bool,
@@ -164,21 +155,17 @@ fn read(
         true => log.last_stable_offset(),
         false => log.high_watermark(),
     };
-    let max_bytes = usize::try_from(asked.partition_max_bytes)
-        .unwrap_or(0)
-        .min(budget);
-    let records = log.read(asked.fetch_offset, end, max_bytes)?;
+    let max_bytes = asked.max_bytes.min(budget);
     // Without the soft limit a partition whose first batch is too large waits for its turn to be the first.
-    let records = if first || records.len() <= max_bytes {
-        records
-    } else {
-        Bytes::new()
+    let records = match first {
+        true => log.read(asked.offset, end, max_bytes)?,
+        false => log.read_within(asked.offset, end, max_bytes)?,
     };
     let aborted = committed_only.then(|| {
-        let aborted = log.aborted_in(asked.fetch_offset, &records);
+        let aborted = log.aborted_in(asked.offset, &records);
         aborted.map(named).collect()
     });
-    Ok(empty(asked.partition)
+    Ok(empty(asked.index)
         .with_high_watermark(log.high_watermark())
         .with_last_stable_offset(log.last_stable_offset())
         .with_log_start_offset(log.start_offset())
@@ -191,10 +178,10 @@ fn readable<'a>(
     state: &'a mut State,
     cx: &Context,
     topic: &str,
-    asked: &FetchPartition,
+    asked: &WantedPartition,
 ) -> Result<&'a mut Partition, ResponseError> {
     // Here, unlike elsewhere, every negative epoch is that of a client that does not say.
-    let (index, epoch) = (asked.partition, asked.current_leader_epoch.max(-1));
+    let (index, epoch) = (asked.index, asked.current_leader_epoch.max(-1));
     match cx.version >= FIRST_VERSION_FROM_FOLLOWERS {
         true => state.topics.replica_on(cx.node_id, topic, index, epoch),
         false => state.topics.led_in_epoch(cx.node_id, topic, index, epoch),
@@ -220,13 +207,13 @@ fn empty(partition: i32) -> PartitionData {
 }
 
 /// Has every partition that was asked for wake the fetch.
-fn park(state: &mut State, cx: &Context, request: &FetchRequest) -> Arc<Notify> {
+fn park(state: &mut State, cx: &Context, request: &Wanted) -> Arc<Notify> {
     let wakeup = Arc::new(Notify::new());
     for topic in &request.topics {
         let name = if cx.version >= FIRST_VERSION_WITH_IDS {
-            state.topics.name_of(topic.topic_id).map(str::to_owned)
+            state.topics.name_of(topic.id).map(str::to_owned)
         } else {
-            Some(topic.topic.to_string())
+            Some(topic.name.to_string())
         };
         let Some(name) = name else { continue };
         for asked in &topic.partitions {

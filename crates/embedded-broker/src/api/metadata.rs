@@ -13,6 +13,7 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{ApiKey, BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::once::each_once;
 use super::{Api, Context, Outcome, code};
 use crate::cluster::{Cluster, Node};
 use crate::config::Overrides;
@@ -48,8 +49,7 @@ impl Api for Metadata {
             Some(topics) => {
                 let may_create = state.settings.auto_create_topics
                     && (cx.version < 4 || request.allow_auto_topic_creation);
-                topics
-                    .iter()
+                named(topics)
                     .map(|topic| one_topic(state, topic, may_create))
                     .collect()
             }
@@ -105,13 +105,24 @@ fn all_topics(state: &State) -> Vec<MetadataResponseTopic> {
         .collect()
 }
 
+/// The topics that a request names, each once; where one has an id, names do not count.
+fn named(topics: &[MetadataRequestTopic]) -> impl Iterator<Item = &MetadataRequestTopic> {
+    let by_id = topics.iter().any(|topic| !topic.topic_id.is_nil());
+    each_once(topics, move |topic| {
+        let name = topic.name.as_ref().filter(|_| !by_id);
+        (topic.topic_id, name)
+    })
+    .filter(move |topic| !by_id || !topic.topic_id.is_nil())
+}
+
 /// Answers for one topic that was asked for, by name or (from version 10 on) by id.
 fn one_topic(
     state: &mut State,
     asked: &MetadataRequestTopic,
     may_create: bool,
 ) -> MetadataResponseTopic {
-    let Some(name) = &asked.name else {
+    let name = asked.name.as_ref().filter(|_| asked.topic_id.is_nil());
+    let Some(name) = name else {
         return match state
             .topics
             .name_of(asked.topic_id)

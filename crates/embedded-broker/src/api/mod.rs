@@ -28,6 +28,7 @@ mod describe_transactions;
 mod elect_leaders;
 mod end_txn;
 mod fetch;
+mod fetch_request;
 mod find_coordinator;
 mod heartbeat;
 #[cfg(test)]
@@ -47,6 +48,7 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
+mod once;
 mod placement;
 mod produce;
 mod record_checks;

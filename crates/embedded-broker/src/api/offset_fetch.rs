@@ -8,6 +8,7 @@
 //! - Version 8 and later: several groups (KIP-709).
 //! - Version 9 and later: a member of a consumer group says its epoch, and learns that it is behind (KIP-848).
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::error::ResponseError;
@@ -21,6 +22,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{ApiKey, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
+use super::once::each_once;
 use super::{Api, Context, Outcome};
 use crate::group::{self, CommittedOffset, Kind, Offsets};
 use crate::state::State;
@@ -49,9 +51,7 @@ impl Api for OffsetFetch {
             let found = fetch_group(state, cx, &asked, require_stable);
             return Outcome::Reply(only_answer(found, &asked, cx.version));
         }
-        let groups = request
-            .groups
-            .iter()
+        let groups = each_once(&request.groups, |asked| &asked.group_id)
             .map(|asked| fetch_group(state, cx, asked, require_stable))
             .collect();
         Outcome::Reply(OffsetFetchResponse::default().with_groups(groups))
@@ -83,10 +83,12 @@ fn fetch_group(
             &all
         }
     };
+    let mut fetched = HashSet::new();
     let topics = topics.iter().map(|topic| {
         let partitions = topic
             .partition_indexes
             .iter()
+            .filter(|index| fetched.insert((&topic.name, **index)))
             .map(|index| fetch_partition(offsets, &topic.name, *index, require_stable));
         OffsetFetchResponseTopics::default()
             .with_partitions(partitions.collect())

@@ -180,8 +180,8 @@ impl Chunk {
             .partition_point(|batch| batch.last_offset() < offset)
     }
 
-    /// Whole batches from the one with index `first` on that begin before `end`, at most `max_bytes` but at least one.
-    pub(crate) fn read(&self, first: usize, end: i64, max_bytes: usize) -> Bytes {
+    /// Whole batches from the one with index `first` on that begin before `end`, at most `max_bytes` but `at_least` so many.
+    pub(crate) fn read(&self, first: usize, end: i64, max_bytes: usize, at_least: usize) -> Bytes {
         let batches = self.batches.get(first..).unwrap_or_default();
         let Some(start) = batches.first().filter(|batch| batch.base_offset < end) else {
             return Bytes::new();
@@ -189,8 +189,11 @@ impl Chunk {
         let limit = (start.position as usize).saturating_add(max_bytes);
         let count = batches
             .partition_point(|batch| batch.base_offset < end && batch.range().end <= limit)
-            .max(1);
-        self.slice(start.range().start..batches[count - 1].range().end)
+            .max(at_least);
+        match batches.get(..count).and_then(<[_]>::last) {
+            Some(last) => self.slice(start.range().start..last.range().end),
+            None => Bytes::new(),
+        }
     }
 
     /// The bytes of one of its batches.

@@ -225,6 +225,29 @@ impl PartitionLog {
         end: i64,
         max_bytes: usize,
     ) -> Result<Bytes, ResponseError> {
+        self.read_at_least(1, offset, end, max_bytes)
+    }
+
+    /// As [`Self::read`], but nothing where the first batch is larger than `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_within(
+        &self,
+        offset: i64,
+        end: i64,
+        max_bytes: usize,
+    ) -> Result<Bytes, ResponseError> {
+        self.read_at_least(0, offset, end, max_bytes)
+    }
+
+    fn read_at_least(
+        &self,
+        count: usize,
+        offset: i64,
+        end: i64,
+        max_bytes: usize,
+    ) -> Result<Bytes, ResponseError> {
         if offset < self.start_offset || offset > self.end_offset {
             return Err(ResponseError::OffsetOutOfRange);
         }
@@ -241,7 +264,7 @@ impl PartitionLog {
             .closed
             .range(first..)
             .chain([&self.active])
-            .find_map(|segment| segment.read(offset, end, max_bytes))
+            .find_map(|segment| segment.read(offset, end, max_bytes, count))
             .unwrap_or_default())
     }
 
@@ -429,6 +452,9 @@ mod tests {
         );
         assert_eq!(read(0, 4, usize::MAX), 2 * one, "up to the end");
         assert_eq!(read(8, 8, usize::MAX), 0);
+        let within = |max_bytes| log.log.read_within(3, 8, max_bytes).unwrap().len();
+        assert_eq!(within(one - 1), 0, "not even one");
+        assert_eq!(within(2 * one), 2 * one);
         assert_eq!(log.log.read(9, 8, 1), Err(ResponseError::OffsetOutOfRange));
     }
 

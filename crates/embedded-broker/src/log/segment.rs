@@ -162,14 +162,20 @@ impl Segment {
     }
 
     /// Whole batches from the one that holds `offset` on, or the next one behind a gap, that begin before `end`: at most
-    /// `max_bytes`, but at least one. None if the segment ends before `offset`.
+    /// `max_bytes`, but `at_least` so many. None if the segment ends before `offset`.
     ///
     /// They come from one chunk, so that the answer can share its memory; what lies in the next is the next fetch's.
-    pub(crate) fn read(&self, offset: i64, end: i64, max_bytes: usize) -> Option<Bytes> {
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        end: i64,
+        max_bytes: usize,
+        at_least: usize,
+    ) -> Option<Bytes> {
         let chunk = self
             .chunks
             .partition_point(|chunk| chunk.next_offset() <= offset);
         let chunk = self.chunks.get(chunk)?;
-        Some(chunk.read(chunk.find(offset), end, max_bytes))
+        Some(chunk.read(chunk.find(offset), end, max_bytes, at_least))
     }
 }

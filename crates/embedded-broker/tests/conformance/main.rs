@@ -29,6 +29,7 @@ mod librdkafka;
 mod list_offsets;
 mod log_cleaning;
 mod metadata;
+mod named_twice;
 mod offsets;
 mod produce;
 mod topics;

@@ -1,5 +1,7 @@
 //! Handing out the assignment of a classic group.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use tokio::sync::oneshot;
@@ -85,9 +87,10 @@ impl ClassicGroup {
 
     /// Takes over the leader's assignments; a member that it left out gets none.
     fn assign(&mut self, assignments: Vec<(String, Bytes)>) {
+        // Of two for one member the last counts, as in Apache Kafka.
+        let mut assignments: HashMap<String, Bytes> = assignments.into_iter().collect();
         for member in &mut self.members {
-            let own = assignments.iter().find(|(id, _)| *id == member.id);
-            member.assignment = own.map_or_else(Bytes::new, |(_, assignment)| assignment.clone());
+            member.assignment = assignments.remove(&member.id).unwrap_or_default();
         }
     }
 

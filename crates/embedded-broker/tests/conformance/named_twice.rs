@@ -1,0 +1,148 @@
+//! What one request names twice.
+
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
+use kafka_protocol::messages::fetch_request::FetchTopic;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{DeleteRecordsRequest, FetchRequest, MetadataRequest, TopicName};
+use uuid::Uuid;
+
+use crate::support::broker::unique;
+use crate::support::group::Member;
+use crate::support::raw::RawClient;
+use crate::support::records::{Batch, decode, values};
+use crate::support::topic::{
+    EARLIEST, FETCH_BY_NAME, Topic, append, fetch_partition, list_offset, only, topic_name,
+};
+
+fn by_name(topic: &Topic) -> MetadataRequestTopic {
+    MetadataRequestTopic::default().with_name(Some(topic.topic_name()))
+}
+
+fn by_id(id: Uuid) -> MetadataRequestTopic {
+    MetadataRequestTopic::default()
+        .with_topic_id(id)
+        .with_name(None)
+}
+
+/// The error and name of each topic in the answer.
+async fn described(
+    client: &mut RawClient,
+    topics: Vec<MetadataRequestTopic>,
+) -> Vec<(Option<ResponseError>, Option<TopicName>)> {
+    let request = MetadataRequest::default()
+        .with_allow_auto_topic_creation(false)
+        .with_topics(Some(topics));
+    let topics = client.send(12, request).await.topics.into_iter();
+    topics
+        .map(|topic| (topic.error_code.err(), topic.name))
+        .collect()
+}
+
+#[tokio::test]
+async fn metadata_describes_a_topic_once() {
+    let topic = Topic::create(1).await;
+    let mut client = RawClient::connect().await;
+    let found = (None, Some(topic.topic_name()));
+    for twice in [by_name(&topic), by_id(topic.id)] {
+        let answer = described(&mut client, vec![twice.clone(), twice]).await;
+        assert_eq!(answer, [found.clone()]);
+    }
+    let absent = "named-twice-and-absent";
+    let unknown = MetadataRequestTopic::default().with_name(Some(topic_name(absent)));
+    let answer = described(&mut client, vec![unknown.clone(), unknown]).await;
+    let error = Some(ResponseError::UnknownTopicOrPartition);
+    assert_eq!(answer, [(error, Some(topic_name(absent)))]);
+}
+
+#[tokio::test]
+async fn metadata_follows_ids_where_there_are_any() {
+    let (topic, other) = (Topic::create(1).await, Topic::create(1).await);
+    let mut client = RawClient::connect().await;
+    let found = (None, Some(topic.topic_name()));
+    let answer = described(&mut client, vec![by_name(&other), by_id(topic.id)]).await;
+    assert_eq!(answer, [found.clone()], "the name does not count");
+    let both = by_name(&other).with_topic_id(topic.id);
+    assert_eq!(described(&mut client, vec![both]).await, [found.clone()]);
+    let unknown = by_id(Uuid::from_u128(77));
+    let asked = vec![unknown.clone(), unknown, by_id(topic.id)];
+    let mut answer = described(&mut client, asked).await;
+    answer.sort_by_key(|(error, _)| error.is_some());
+    let error = Some(ResponseError::UnknownTopicId);
+    assert_eq!(answer, [found, (error, None)]);
+}
+
+#[tokio::test]
+async fn a_fetch_reads_a_partition_once_from_where_it_is_named_last() {
+    let (topic, other) = (Topic::create(2).await, Topic::create(1).await);
+    let mut client = RawClient::connect().await;
+    for value in ["a", "b"] {
+        append(&mut client, &topic, 0, &Batch::of([value])).await;
+    }
+    let asked = |topic: &Topic, partitions| {
+        FetchTopic::default()
+            .with_topic(topic.topic_name())
+            .with_partitions(partitions)
+    };
+    let request = FetchRequest::default()
+        .with_session_epoch(-1)
+        .with_topics(vec![
+            asked(&topic, vec![fetch_partition(0, 2), fetch_partition(0, 0)]),
+            asked(&other, vec![fetch_partition(0, 0)]),
+            asked(&topic, vec![fetch_partition(1, 0), fetch_partition(0, 1)]),
+            asked(&other, vec![]),
+        ]);
+    let answer = client.send(FETCH_BY_NAME, request).await;
+    let found: Vec<_> = answer
+        .responses
+        .into_iter()
+        .map(|topic| {
+            let partitions = topic.partitions.into_iter();
+            let partitions = partitions.map(|partition| {
+                let records = decode(partition.records);
+                (partition.partition_index, values(&records))
+            });
+            (topic.topic, partitions.collect::<Vec<_>>())
+        })
+        .collect();
+    let expected = [
+        (topic.topic_name(), vec![(0, vec!["b".to_owned()])]),
+        (other.topic_name(), vec![(0, vec![])]),
+        (topic.topic_name(), vec![(1, vec![])]),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn records_are_deleted_up_to_where_it_is_said_last() {
+    let topic = Topic::create(1).await;
+    let mut client = RawClient::connect().await;
+    append(&mut client, &topic, 0, &Batch::of(["a", "b", "c", "d"])).await;
+    let up_to = |offset| DeleteRecordsPartition::default().with_offset(offset);
+    let about = |partitions| {
+        DeleteRecordsTopic::default()
+            .with_name(topic.topic_name())
+            .with_partitions(partitions)
+    };
+    let request = DeleteRecordsRequest::default()
+        .with_timeout_ms(10_000)
+        .with_topics(vec![about(vec![up_to(1), up_to(4)]), about(vec![up_to(2)])]);
+    let answer = only(only(client.send(2, request).await.topics).partitions);
+    assert_eq!((answer.error_code.err(), answer.low_watermark), (None, 2));
+    let start = list_offset(&mut client, &topic, 0, EARLIEST).await;
+    assert_eq!(start.offset, 2);
+}
+
+#[tokio::test]
+async fn a_member_gets_what_the_leader_assigned_to_it_last() {
+    let mut leader = Member::stranger(&unique("assigned-twice")).await;
+    leader.introduce().await;
+    assert_eq!(leader.join().await.error_code.err(), None);
+    let id = leader.id.clone();
+    let plan = [(id.clone(), "first"), (id, "last")];
+    let synced = leader.sync(&plan).await;
+    assert_eq!(synced.error_code.err(), None);
+    assert_eq!(&synced.assignment[..], b"last");
+}
