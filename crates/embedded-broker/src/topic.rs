@@ -14,6 +14,10 @@ use crate::log::{PartitionLog, Upkeep};
 /// The leader of a partition whose in-sync replicas are all on stopped nodes.
 pub(crate) const NO_LEADER: i32 = -1;
 
+/// All topics together have no more partitions. Each takes about a kilobyte, and a request of some hundred bytes may ask for
+/// ten thousand.
+const MAX_PARTITIONS: usize = 100_000;
+
 /// All topics, by name and by id.
 #[derive(Debug, Default)]
 pub(crate) struct Topics {
@@ -21,8 +25,14 @@ pub(crate) struct Topics {
     by_name: BTreeMap<String, Topic>,
     /// Ids are never used again: a topic that is deleted and created anew gets another one (KIP-516).
     names_by_id: HashMap<Uuid, String>,
+    /// Names by [`metric_name`], which no two topics share.
+    names_by_metric: HashMap<String, String>,
+    /// How many partitions all topics have together.
+    partition_count: usize,
     /// How many topics were ever created.
     created: u64,
+    /// How often a topic was created or deleted, or got partitions.
+    changes: u64,
     /// What the logs of all topics report to.
     pub(crate) upkeep: Upkeep,
     /// Ids of the nodes that are stopped, for the partitions that are created meanwhile.
@@ -206,6 +216,11 @@ impl Topics {
         self.created
     }
 
+    /// Grows with each topic that is created or deleted, and with new partitions: who looked before has seen all.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// A log, with the configuration that is in force for it.
     pub(crate) fn log_by_id(
         &mut self,
@@ -329,19 +344,26 @@ impl Topics {
                 format!("Topic '{name}' already exists."),
             ));
         }
-        // `.` and `_` become the same character in Kafka's metric names.
-        let metric_name = |name: &str| name.replace('.', "_");
-        match self
-            .by_name
-            .keys()
-            .find(|other| metric_name(other) == metric_name(name))
-        {
+        match self.names_by_metric.get(&metric_name(name)) {
             Some(other) => Err((
                 ResponseError::InvalidTopicException,
                 format!("Topic '{name}' collides with existing topics: {other}"),
             )),
             None => Ok(()),
         }
+    }
+
+    /// Whether there may be so many partitions more.
+    ///
+    /// # Errors
+    /// POLICY_VIOLATION, with a message for a person.
+    pub(crate) fn check_room(&self, partitions: usize) -> Result<(), (ResponseError, String)> {
+        if self.partition_count.saturating_add(partitions) <= MAX_PARTITIONS {
+            return Ok(());
+        }
+        let message =
+            format!("The embedded broker keeps at most {MAX_PARTITIONS} partitions of all topics.");
+        Err((ResponseError::PolicyViolation, message))
     }
 
     /// Creates a topic with these replicas, a list for each partition. The name has been checked.
@@ -353,7 +375,11 @@ impl Topics {
     ) -> &Topic {
         let id = Uuid::new_v4();
         self.names_by_id.insert(id, name.to_owned());
+        self.names_by_metric
+            .insert(metric_name(name), name.to_owned());
+        self.partition_count += replicas.len();
         self.created += 1;
+        self.changes += 1;
         let partitions = replicas
             .into_iter()
             .map(|replicas| self.new_partition(replicas))
@@ -384,6 +410,8 @@ impl Topics {
             .map(|replicas| self.new_partition(replicas))
             .collect();
         if let Some(topic) = self.by_name.get_mut(name) {
+            self.partition_count += partitions.len();
+            self.changes += 1;
             topic.partitions.extend(partitions);
         }
     }
@@ -462,9 +490,17 @@ impl Topics {
     pub(crate) fn delete(&mut self, name: &str) -> Option<Topic> {
         let mut topic = self.by_name.remove(name)?;
         self.names_by_id.remove(&topic.id);
+        self.names_by_metric.remove(&metric_name(name));
+        self.partition_count -= topic.partitions.len();
+        self.changes += 1;
         topic.partitions.iter_mut().for_each(Partition::wake);
         Some(topic)
     }
+}
+
+/// The name in Kafka's metrics, where `.` and `_` become the same character.
+fn metric_name(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 /// The rule for topic names (`org.apache.kafka.common.internals.Topic.validate`), with Apache Kafka's words.

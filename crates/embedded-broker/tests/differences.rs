@@ -18,14 +18,22 @@ use kafka_protocol::messages::create_topics_request::CreatableTopicConfig;
 use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopics,
+};
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiKey, ApiVersionsRequest,
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DescribeConfigsRequest,
-    DescribeLogDirsRequest, DescribeTransactionsRequest, EndTxnRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, MetadataRequest, TransactionalId,
+    ConsumerGroupDescribeRequest, CreatePartitionsRequest, CreateTopicsRequest,
+    DeleteRecordsRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest,
+    DescribeProducersRequest, DescribeTransactionsRequest, EndTxnRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, MetadataRequest, OffsetFetchRequest,
+    TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -34,12 +42,12 @@ use support::configs::{
     self, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, SET, TOPIC, alter, ask, config, resource,
 };
 use support::consumer_group::{Consumer, Partitions, describe};
-use support::group::{JOIN, LONG_MS, Member};
+use support::group::{JOIN, LONG_MS, Member, group_id};
 use support::raw::{RawClient, request_frame};
 use support::records::{Batch, altered, decode, now, values};
 use support::topic::{
     EARLIEST, FETCH_BY_NAME, PRODUCE, Topic, append, creatable, fetch_partition, fetch_request,
-    fetched, list_offsets_request, only, produce, produce_request,
+    fetched, list_offsets_request, only, produce, produce_request, topic_name,
 };
 use support::wait::{DEADLINE, eventually};
 
@@ -396,7 +404,7 @@ async fn a_subscription_is_opaque() {
     assert_eq!(answer.error_code.err(), None);
 }
 
-/// "A topic has at most 10,000 partitions."
+/// "A topic has at most 10,000 partitions, and all topics 100,000."
 #[tokio::test]
 async fn partitions_are_limited() {
     let (_broker, mut client) = start().await;
@@ -414,6 +422,24 @@ async fn partitions_are_limited() {
     let larger = only(client.send(3, grown_to(10_001)).await.results);
     let refused = larger.error_code.err();
     assert_eq!(refused, Some(ResponseError::PolicyViolation));
+
+    // The first topic has one.
+    for (room, expected) in [(10, None), (1, Some(ResponseError::PolicyViolation))] {
+        for _ in 0..room {
+            let partitions = if expected.is_none() { 9_999 } else { 10 };
+            let request = CreateTopicsRequest::default()
+                .with_topics(vec![creatable(&unique("topic"), partitions)]);
+            let result = only(client.send(7, request).await.topics);
+            assert_eq!(result.error_code.err(), expected);
+        }
+    }
+    let request = MetadataRequest::default()
+        .with_topics(Some(vec![
+            MetadataRequestTopic::default().with_name(Some(topic_name(&unique("topic")))),
+        ]))
+        .with_allow_auto_topic_creation(true);
+    let automatic = only(client.send(12, request).await.topics);
+    assert_eq!(automatic.error_code.err(), None, "9 are left");
 }
 
 /// "Configurations are described without their documentation."
@@ -471,6 +497,75 @@ async fn listeners_are_not_altered() {
     );
     let described = config(&mut client, BROKER, "0", "listeners").await;
     assert!(!described.read_only);
+}
+
+/// "What a request asks about twice is answered once."
+#[tokio::test]
+async fn a_name_is_described_once() {
+    let (_broker, mut client) = start().await;
+    let topic = create_topic(&mut client).await;
+    let group = group_id(&unique("group"));
+
+    let request = DescribeGroupsRequest::default().with_groups(vec![group.clone(); 2]);
+    only(client.send(6, request).await.groups);
+    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group.clone(); 2]);
+    only(client.send(1, request).await.groups);
+    let request = DescribeTransactionsRequest::default()
+        .with_transactional_ids(vec![TransactionalId("transaction".into()); 2]);
+    only(client.send(0, request).await.transaction_states);
+    let about = TopicRequest::default()
+        .with_name(topic.topic_name())
+        .with_partition_indexes(vec![0, 0]);
+    let request = DescribeProducersRequest::default().with_topics(vec![about.clone(), about]);
+    let answer = client.send(0, request).await.topics;
+    let partitions = answer.iter().map(|topic| topic.partitions.len());
+    assert_eq!(partitions.sum::<usize>(), 1);
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(topic.name.clone().into())
+        .with_configuration_keys(None);
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource; 2]);
+    only(client.send(4, request).await.results);
+
+    let about = OffsetFetchRequestTopics::default()
+        .with_name(topic.topic_name())
+        .with_partition_indexes(vec![0, 0]);
+    let asked = OffsetFetchRequestGroup::default()
+        .with_group_id(group)
+        .with_topics(Some(vec![about.clone(), about]));
+    let request = OffsetFetchRequest::default().with_groups(vec![asked; 2]);
+    let answer = only(client.send(8, request).await.groups).topics;
+    let partitions = answer.iter().map(|topic| topic.partitions.len());
+    assert_eq!(partitions.sum::<usize>(), 1);
+}
+
+/// "A request has at most 131,072 fields, and 4 MiB unless it is Produce."
+#[tokio::test]
+async fn requests_are_limited() {
+    let (broker, _client) = start().await;
+    let connect = async || RawClient::connect_to(&broker.bootstrap_servers()).await;
+    let keys =
+        |count| FindCoordinatorRequest::default().with_coordinator_keys(vec!["".into(); count]);
+    // Each key has a length and its letters, of which there are none.
+    let answer = connect().await.send(4, keys(65_000)).await;
+    assert_eq!(answer.coordinators.len(), 65_000);
+    let mut client = connect().await;
+    client
+        .write_bytes(&request_frame(4, 1, &keys(66_000)))
+        .await;
+    client.is_closed().await;
+
+    let long = |letters| {
+        FindCoordinatorRequest::default().with_coordinator_keys(vec!["x".repeat(letters).into(); 2])
+    };
+    let answer = connect().await.send(4, long(2_000_000)).await;
+    assert_eq!(answer.coordinators.len(), 2);
+    let mut client = connect().await;
+    // The length alone: what follows may be lost when the connection is closed.
+    client
+        .write_bytes(&request_frame(4, 1, &long(2_100_000))[..6])
+        .await;
+    client.is_closed().await;
 }
 
 /// "A tagged field's number is at most the count of bytes that follow it."

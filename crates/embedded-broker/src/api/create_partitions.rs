@@ -117,6 +117,10 @@ fn create(
             placement::check_running(&state.cluster, index, replicas)?;
         }
     }
+    state
+        .topics
+        .check_room(replicas.len())
+        .map_err(|(error, message)| Refusal::new(error, message))?;
     if !validate_only {
         state.topics.add_partitions(name, replicas);
     }

@@ -101,6 +101,10 @@ fn create(
     let replication_factor = replicas.first().map_or(1, |replicas| {
         i16::try_from(replicas.len()).unwrap_or(i16::MAX)
     });
+    state
+        .topics
+        .check_room(replicas.len())
+        .map_err(|(error, message)| Refusal::new(error, message))?;
     let described = describe(state, cx, topic, &config);
     let id = match validate_only {
         true => Uuid::new_v4(),

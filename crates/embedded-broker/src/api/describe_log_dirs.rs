@@ -3,9 +3,9 @@
 //! Tells how many bytes each partition takes (KIP-113): of the partitions that are named, or of all. The one directory is
 //! memory; how large it is, nobody knows.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
@@ -32,10 +32,17 @@ impl Api for DescribeLogDirs {
         cx: &Context,
         request: &mut DescribeLogDirsRequest,
     ) -> Outcome<DescribeLogDirsResponse> {
+        let asked: Option<HashSet<(&str, i32)>> = request.topics.as_ref().map(|topics| {
+            let partitions = topics.iter().flat_map(|topic| {
+                let partitions = topic.partitions.iter();
+                partitions.map(|index| (topic.topic.as_str(), *index))
+            });
+            partitions.collect()
+        });
         let topics = state
             .topics
             .iter()
-            .map(|(name, topic)| describe(cx, name, topic, request.topics.as_deref()))
+            .map(|(name, topic)| describe(cx, name, topic, asked.as_ref()))
             .filter(|topic| !topic.partitions.is_empty());
         let directory = DescribeLogDirsResult::default()
             .with_log_dir(StrBytes::from_static_str(LOG_DIRECTORY))
@@ -49,14 +56,9 @@ fn describe(
     cx: &Context,
     name: &str,
     topic: &Topic,
-    asked: Option<&[DescribableLogDirTopic]>,
+    asked: Option<&HashSet<(&str, i32)>>,
 ) -> DescribeLogDirsTopic {
-    let is_asked = |index: i32| match asked {
-        Some(topics) => topics
-            .iter()
-            .any(|asked| *asked.topic == *name && asked.partitions.contains(&index)),
-        None => true,
-    };
+    let is_asked = |index: i32| asked.is_none_or(|asked| asked.contains(&(name, index)));
     let partitions = (0..)
         .zip(&topic.partitions)
         .filter(|(index, partition)| partition.replicas.contains(&cx.node_id) && is_asked(*index))

@@ -5,6 +5,7 @@
 //! - Version 4 and later: only those in certain states (KIP-518); version 5: only those of certain types (KIP-848). Upper
 //!   and lower case are the same. A state or type that does not exist matches nothing.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::list_groups_response::ListedGroup;
@@ -27,12 +28,13 @@ impl Api for ListGroups {
         cx: &Context,
         request: &mut ListGroupsRequest,
     ) -> Outcome<ListGroupsResponse> {
+        let (states, types) = (lower(&request.states_filter), lower(&request.types_filter));
         let groups = state
             .groups
             .iter()
             .filter(|(id, _)| state.cluster.is_coordinator(cx.node_id, id))
-            .filter(|(_, group)| passes(&request.states_filter, group.kind.state()))
-            .filter(|(_, group)| passes(&request.types_filter, group.kind.name()))
+            .filter(|(_, group)| passes(&states, group.kind.state()))
+            .filter(|(_, group)| passes(&types, group.kind.name()))
             .map(|(id, group)| {
                 ListedGroup::default()
                     .with_group_id(GroupId(text(id)))
@@ -45,12 +47,16 @@ impl Api for ListGroups {
     }
 }
 
+fn lower(filter: &[StrBytes]) -> HashSet<String> {
+    let wanted = filter.iter();
+    wanted
+        .map(|wanted| wanted.trim().to_ascii_lowercase())
+        .collect()
+}
+
 /// Whether `value` is in the filter; no filter passes all.
-fn passes(filter: &[StrBytes], value: &str) -> bool {
-    filter.is_empty()
-        || filter
-            .iter()
-            .any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
+fn passes(filter: &HashSet<String>, value: &str) -> bool {
+    filter.is_empty() || filter.contains(&value.to_ascii_lowercase())
 }
 
 fn text(text: &str) -> StrBytes {

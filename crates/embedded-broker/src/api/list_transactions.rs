@@ -7,6 +7,7 @@
 //!   producer has begun nothing counts as old.
 //! - A state that nobody knows is named in the answer.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use kafka_protocol::messages::list_transactions_response::TransactionState;
@@ -51,11 +52,16 @@ impl Api for ListTransactions {
             .filter(|filter| !STATES.contains(&filter.as_str()))
             .cloned()
             .collect();
+        let filter = Filter {
+            states: request.state_filters.iter().map(StrBytes::as_str).collect(),
+            producers: request.producer_id_filters.iter().copied().collect(),
+            longer_than_ms: request.duration_filter,
+        };
         let states = state
             .transactions
             .iter()
             .filter(|(id, known)| {
-                state.cluster.is_coordinator(cx.node_id, id) && is_wanted(known, request, cx.now)
+                state.cluster.is_coordinator(cx.node_id, id) && filter.passes(known, cx.now)
             })
             .map(|(id, known)| {
                 TransactionState::default()
@@ -72,17 +78,20 @@ impl Api for ListTransactions {
     }
 }
 
-/// Whether all filters let it pass. An empty filter lets everything pass.
-fn is_wanted(
-    known: &transaction::TransactionalId,
-    request: &ListTransactionsRequest,
-    now: Now,
-) -> bool {
-    let states = &request.state_filters;
-    let producers = &request.producer_id_filters;
-    let state = known.phase().name();
-    (states.is_empty() || states.iter().any(|filter| filter.as_str() == state))
-        && (producers.is_empty() || producers.contains(&ProducerId(known.producer().id)))
-        && (request.duration_filter < 0
-            || now.unix_ms.saturating_sub(known.started_ms()) > request.duration_filter)
+/// What a request wants to see. What is empty lets everything pass.
+struct Filter<'a> {
+    states: HashSet<&'a str>,
+    producers: HashSet<ProducerId>,
+    /// Negative lets everything pass.
+    longer_than_ms: i64,
+}
+
+impl Filter<'_> {
+    fn passes(&self, known: &transaction::TransactionalId, now: Now) -> bool {
+        let (states, producers) = (&self.states, &self.producers);
+        (states.is_empty() || states.contains(known.phase().name()))
+            && (producers.is_empty() || producers.contains(&ProducerId(known.producer().id)))
+            && (self.longer_than_ms < 0
+                || now.unix_ms.saturating_sub(known.started_ms()) > self.longer_than_ms)
+    }
 }

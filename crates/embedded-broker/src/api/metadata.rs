@@ -135,25 +135,33 @@ fn one_topic(
                 .with_name(None),
         };
     };
-    if let Some(topic) = state.topics.get(name) {
-        return found(name, topic, &state.cluster);
-    }
-    let error = match state.topics.check_new_name(name) {
-        Ok(()) if may_create => match state.configs.topic(Overrides::default()) {
-            Ok(config) => {
-                let partitions = state.settings.default_partitions;
-                let topics = &mut state.topics;
-                let topic = topics.create_default(name, partitions, &state.cluster, config);
-                return found(name, topic, &state.cluster);
-            }
-            Err(_) => ResponseError::InvalidConfig,
-        },
-        Ok(()) => ResponseError::UnknownTopicOrPartition,
-        Err((error, _)) => error,
+    let missing = match state.topics.get(name) {
+        Some(_) => Ok(()),
+        None => create(state, name, may_create),
     };
-    MetadataResponseTopic::default()
-        .with_error_code(error.code())
-        .with_name(Some(name.clone()))
+    match (missing, state.topics.get(name)) {
+        (Ok(()), Some(topic)) => found(name, topic, &state.cluster),
+        (missing, _) => MetadataResponseTopic::default()
+            .with_error_code(code(&missing))
+            .with_name(Some(name.clone())),
+    }
+}
+
+/// Creates a topic because it was asked for, if that is allowed.
+fn create(state: &mut State, name: &str, is_allowed: bool) -> Result<(), ResponseError> {
+    let topics = &mut state.topics;
+    topics.check_new_name(name).map_err(|(error, _)| error)?;
+    if !is_allowed {
+        return Err(ResponseError::UnknownTopicOrPartition);
+    }
+    let partitions = state.settings.default_partitions;
+    topics
+        .check_room(usize::try_from(partitions).unwrap_or(0))
+        .map_err(|(error, _)| error)?;
+    let config = state.configs.topic(Overrides::default());
+    let config = config.map_err(|_| ResponseError::InvalidConfig)?;
+    topics.create_default(name, partitions, &state.cluster, config);
+    Ok(())
 }
 
 fn found(name: &str, topic: &Topic, cluster: &Cluster) -> MetadataResponseTopic {

@@ -12,7 +12,7 @@ use kafka_protocol::messages::offset_delete_response::{
 use kafka_protocol::messages::{ApiKey, OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::{Api, Context, Outcome, code};
-use crate::group::{self, Group};
+use crate::group::{self, Group, Subscribed};
 use crate::state::State;
 use crate::topic::Topics;
 
@@ -42,10 +42,11 @@ impl Api for OffsetDelete {
             Ok(group) => group,
             Err(error) => return Outcome::Reply(answer.with_error_code(error.code())),
         };
+        let subscribed = group.kind.subscribed();
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
                 let index = partition.partition_index;
-                let result = delete(group, topics, &topic.name, index);
+                let result = delete(group, &subscribed, topics, &topic.name, index);
                 OffsetDeleteResponsePartition::default()
                     .with_partition_index(index)
                     .with_error_code(code(&result))
@@ -60,6 +61,7 @@ impl Api for OffsetDelete {
 
 fn delete(
     group: &mut Group,
+    subscribed: &Subscribed,
     topics: &Topics,
     topic: &str,
     partition: i32,
@@ -67,7 +69,7 @@ fn delete(
     if !topics.has(topic, partition) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
-    if group.kind.is_subscribed(topic) {
+    if subscribed.contains(topic) {
         return Err(ResponseError::GroupSubscribedToTopic);
     }
     group.offsets.remove(topic, partition);

@@ -1,5 +1,7 @@
 //! How configurations are altered: single changes, or all values of a resource at once.
 
+use std::collections::HashSet;
+
 use kafka_protocol::error::ResponseError;
 
 use super::definition::{Definition, Invalid, Kind, elements};
@@ -54,9 +56,9 @@ impl Resource {
                 Change::Set(value) => Some(value),
                 Change::Append(value) => {
                     let mut list = self.list(&overrides, &name, "APPEND")?;
-                    let present = |list: &[String], value| list.iter().any(|other| other == value);
+                    let mut present: HashSet<String> = list.iter().cloned().collect();
                     for value in elements(&value) {
-                        if !present(&list, value) {
+                        if present.insert(value.to_owned()) {
                             list.push(value.to_owned());
                         }
                     }
@@ -64,8 +66,8 @@ impl Resource {
                 }
                 Change::Subtract(value) => {
                     let mut list = self.list(&overrides, &name, "SUBTRACT")?;
-                    let removed = elements(&value);
-                    list.retain(|value| !removed.contains(&value.as_str()));
+                    let removed: HashSet<&str> = elements(&value).into_iter().collect();
+                    list.retain(|value| !removed.contains(value.as_str()));
                     Some(list.join(","))
                 }
             };

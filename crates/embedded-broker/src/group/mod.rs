@@ -17,7 +17,7 @@ pub(crate) use classic::{
 pub(crate) use consumer::ConsumerGroup;
 pub(crate) use offsets::{CommittedOffset, Offsets};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
@@ -64,6 +64,23 @@ pub(crate) enum Kind {
     Classic(ClassicGroup),
     /// The broker assigns the partitions (KIP-848).
     Consumer(ConsumerGroup),
+}
+
+/// The topics that the members of a group read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subscribed {
+    These(HashSet<String>),
+    /// Nobody but the members can tell which.
+    Any,
+}
+
+impl Subscribed {
+    pub(crate) fn contains(&self, topic: &str) -> bool {
+        match self {
+            Self::These(topics) => topics.contains(topic),
+            Self::Any => true,
+        }
+    }
 }
 
 /// Who commits offsets.
@@ -363,11 +380,11 @@ impl Kind {
         }
     }
 
-    /// Whether a member reads the topic.
-    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+    /// What the members read. It takes a look at all of them.
+    pub(crate) fn subscribed(&self) -> Subscribed {
         match self {
-            Self::Classic(classic) => classic.is_subscribed(topic),
-            Self::Consumer(consumer) => consumer.is_subscribed_to(topic),
+            Self::Classic(classic) => classic.subscribed(),
+            Self::Consumer(consumer) => consumer.subscribed(),
         }
     }
 }

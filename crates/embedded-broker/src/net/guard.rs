@@ -20,8 +20,8 @@ use kafka_protocol::protocol::buf::ByteBuf;
 /// never reserves more than this many elements.
 const MAX_CLAMPED: usize = 1 << 20;
 
-/// A fetch of 70,000 partitions has as many fields, and nobody fetches that many at once.
-pub(super) const MAX_FIELDS: usize = 1 << 19;
+/// A fetch of 18,000 partitions has as many fields, and nobody fetches that many at once.
+pub(super) const MAX_FIELDS: usize = 1 << 17;
 
 /// Fails if `body` is no `T` of this version. Bytes that follow the request are ignored, as Apache Kafka does: librdkafka 2.16
 /// sends some after Metadata version 13.
@@ -202,8 +202,8 @@ mod tests {
                 FindCoordinatorRequest::default().with_coordinator_keys(vec!["".into(); count]);
             check::<FindCoordinatorRequest>(&encoded(&request, 4), 4).map_err(|e| e.to_string())
         };
-        assert_eq!(keys(100_000), Ok(()));
-        assert_eq!(keys(MAX_FIELDS), Err("more than 524288 fields".to_owned()));
+        assert_eq!(keys(60_000), Ok(()));
+        assert_eq!(keys(MAX_FIELDS), Err("more than 131072 fields".to_owned()));
     }
 
     #[test]

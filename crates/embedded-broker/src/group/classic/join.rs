@@ -1,5 +1,6 @@
 //! Joining a classic group: new members, returning ones, and static members that take their old place.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -264,24 +265,38 @@ impl ClassicGroup {
         if matches!(self.phase, Phase::Empty) {
             return !request.protocol_type.is_empty() && !request.protocols.is_empty();
         }
-        let common = |protocol: &MemberProtocol| {
-            let mut members = self.members.iter();
-            members.all(|member| member.supports(&protocol.name))
+        let common = self.common_protocols();
+        let is_common = |protocol: &MemberProtocol| {
+            self.members.is_empty() || common.contains(protocol.name.as_str())
         };
         self.protocol_type.as_ref() == Some(&request.protocol_type)
-            && request.protocols.iter().any(common)
+            && request.protocols.iter().any(is_common)
+    }
+
+    /// The protocols that all members support. One look at each: a member may list a hundred thousand.
+    fn common_protocols(&self) -> HashSet<&str> {
+        let mut supporters: HashMap<&str, usize> = HashMap::new();
+        for member in &self.members {
+            let names = member.protocols.iter();
+            let names: HashSet<&str> = names.map(|protocol| protocol.name.as_str()).collect();
+            for name in names {
+                *supporters.entry(name).or_default() += 1;
+            }
+        }
+        let by_all = supporters
+            .into_iter()
+            .filter(|(_, count)| *count == self.members.len());
+        by_all.map(|(name, _)| name).collect()
     }
 
     /// The protocol of the next generation: each member votes for the first one on its list that all support, and the one
     /// with the most votes wins.
     pub(super) fn vote(&self) -> Option<String> {
-        let common = |protocol: &&MemberProtocol| {
-            let mut members = self.members.iter();
-            members.all(|member| member.supports(&protocol.name))
-        };
+        let common = self.common_protocols();
+        let is_common = |protocol: &&MemberProtocol| common.contains(protocol.name.as_str());
         let mut votes: Vec<(&str, usize)> = Vec::new();
         for member in &self.members {
-            let Some(choice) = member.protocols.iter().find(common) else {
+            let Some(choice) = member.protocols.iter().find(is_common) else {
                 continue;
             };
             match votes.iter_mut().find(|(name, _)| *name == choice.name) {

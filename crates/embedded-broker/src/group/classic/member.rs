@@ -125,10 +125,6 @@ impl Member {
         self.answer_sync(SyncAnswer::Refused(error), now);
     }
 
-    pub(super) fn supports(&self, protocol: &str) -> bool {
-        self.protocols.iter().any(|known| known.name == protocol)
-    }
-
     /// What the member says to whoever assigns by this protocol.
     pub(crate) fn metadata(&self, protocol: Option<&str>) -> Bytes {
         let chosen = self

@@ -24,12 +24,12 @@ pub(crate) use join::{JoinAnswer, JoinRequest, Joined};
 pub(crate) use member::{Member, MemberProtocol};
 pub(crate) use sync::{SyncAnswer, SyncRequest};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::error::ResponseError;
 
-use super::Committer;
+use super::{Committer, Subscribed};
 use crate::clock::Now;
 
 /// The protocol type of consumers.
@@ -140,13 +140,17 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
-    /// Whether a member reads the topic. Where that cannot be known of a consumer, it does.
-    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
-        let reads = |member: &Member| {
-            let subscription = member.metadata(self.protocol_name());
-            subscription::names_topic(&subscription, topic).unwrap_or(true)
-        };
-        self.has_consumers() && self.members.iter().any(reads)
+    /// What the members read, if they are consumers.
+    pub(crate) fn subscribed(&self) -> Subscribed {
+        let consumers = self.members.iter().filter(|_| self.has_consumers());
+        let mut subscribed = HashSet::new();
+        for member in consumers {
+            match subscription::topics(&member.metadata(self.protocol_name())) {
+                Some(topics) => subscribed.extend(topics),
+                None => return Subscribed::Any,
+            }
+        }
+        Subscribed::These(subscribed)
     }
 
     /// The member is alive.

@@ -3,7 +3,7 @@
 //! A member first gives up what it must no longer read and says so by no longer reporting it; only then does it move to
 //! the epoch of the new assignment and receive what is free. So no partition is ever read by two members at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -40,8 +40,8 @@ pub(super) struct Goal<'a> {
     pub(super) epoch: i32,
     /// The member's part of it.
     pub(super) target: &'a Assignment,
-    /// Topics that the member subscribes to now: a target that is older than its subscription may name others.
-    pub(super) subscribed: &'a BTreeSet<Uuid>,
+    /// Whether the member subscribes to a topic now: a target that is older than its subscription may name others.
+    pub(super) is_subscribed: &'a dyn Fn(Uuid) -> bool,
     /// Whether this very heartbeat changed the subscription.
     pub(super) subscription_changed: bool,
     /// What the member says it reads; nothing if it did not say.
@@ -88,7 +88,7 @@ impl CurrentAssignment {
     fn without_unsubscribed(&self, goal: &Goal<'_>) -> Option<Self> {
         let mut next = self.clone();
         next.assigned
-            .retain(|partition, _| goal.subscribed.contains(&partition.topic_id));
+            .retain(|partition, _| (goal.is_subscribed)(partition.topic_id));
         if next.assigned.len() == self.assigned.len() {
             return None;
         }
@@ -104,7 +104,7 @@ impl CurrentAssignment {
 
     fn step_towards(&self, goal: &Goal<'_>) -> Self {
         let is_target = |partition: &TopicPartition| {
-            goal.subscribed.contains(&partition.topic_id) && goal.target.contains(partition)
+            (goal.is_subscribed)(partition.topic_id) && goal.target.contains(partition)
         };
         let mut assigned = self.assigned.clone();
         assigned.retain(|partition, _| is_target(partition));

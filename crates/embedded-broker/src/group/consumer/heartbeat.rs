@@ -110,6 +110,9 @@ impl ConsumerGroup {
         // next heartbeat.
         if self.patterns.are_due(topics) {
             let matches_others = self.patterns.resolve(topics);
+            if matches_others {
+                self.noticed = None;
+            }
             if self.notice_topics(topics) || matches_others {
                 self.epoch += 1;
             }
@@ -310,11 +313,18 @@ impl ConsumerGroup {
         if change.pattern {
             self.drop_unused_patterns();
         }
+        if change.names || change.pattern {
+            self.noticed = None;
+        }
         change
     }
 
     /// Looks at the subscribed topics. Returns whether they are others than before, or one has more partitions.
     fn notice_topics(&mut self, topics: &Topics) -> bool {
+        if self.noticed == Some(topics.changes()) {
+            return false;
+        }
+        self.noticed = Some(topics.changes());
         let subscribed: BTreeMap<String, (Uuid, usize)> = self
             .subscribed_names()
             .filter_map(|name| {
@@ -343,7 +353,7 @@ impl ConsumerGroup {
         let next = member.current.step(&Goal {
             epoch: self.assignment_epoch,
             target: self.target.get(member_id).unwrap_or(&Assignment::new()),
-            subscribed: &self.topics_of(member, topics),
+            is_subscribed: &|topic_id| self.subscribes(member, topics.name_of(topic_id)),
             subscription_changed: change.names || change.pattern,
             owned: heartbeat.owned.as_ref(),
             is_taken: &|partition| {

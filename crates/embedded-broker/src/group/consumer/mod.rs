@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use self::assignment::CurrentAssignment;
 use self::patterns::Patterns;
+use super::Subscribed;
 use super::assignor::{Assignment, Assignor, Subscriber, TopicPartition};
 use crate::config::group::GroupConfig;
 use crate::topic::Topics;
@@ -93,6 +94,9 @@ pub(crate) struct ConsumerGroup {
     patterns: Patterns,
     /// The subscribed topics as they were when the group epoch was last raised: their ids and partition counts.
     topics: BTreeMap<String, (Uuid, usize)>,
+    /// [`Topics::changes`] when `topics` was last compared with all topics; none if the subscriptions changed since. A
+    /// subscription may have a hundred thousand names, and members report all the time.
+    noticed: Option<u64>,
 }
 
 impl ConsumerGroup {
@@ -109,6 +113,7 @@ impl ConsumerGroup {
             owners: HashMap::new(),
             patterns: Patterns::default(),
             topics: BTreeMap::new(),
+            noticed: None,
         }
     }
 
@@ -160,9 +165,9 @@ impl ConsumerGroup {
             .map(|(id, member)| (id.as_str(), member, self.target.get(id)))
     }
 
-    /// Whether a member subscribes to the topic, by name or by pattern.
-    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
-        self.subscribed_names().any(|name| name == topic)
+    /// The topics that members subscribe to, by name or by pattern.
+    pub(crate) fn subscribed(&self) -> Subscribed {
+        Subscribed::These(self.subscribed_names().cloned().collect())
     }
 
     /// When [`ConsumerGroup::expire`] next has something to do if nobody is heard of before.
@@ -254,6 +259,15 @@ impl ConsumerGroup {
         let subscription = &member.subscription;
         let matching = self.patterns.topics(&subscription.pattern);
         subscription.names.iter().chain(matching)
+    }
+
+    /// Whether a member subscribes to the topic of this name, by name or by pattern.
+    fn subscribes(&self, member: &Member, topic: Option<&str>) -> bool {
+        let subscription = &member.subscription;
+        topic.is_some_and(|topic| {
+            subscription.names.contains(topic)
+                || self.patterns.matches(&subscription.pattern, topic)
+        })
     }
 
     /// The ids of the topics that a member subscribes to, as far as they exist.

@@ -93,6 +93,12 @@ impl Patterns {
             .flat_map(|pattern| &pattern.topics)
     }
 
+    /// Whether the expression matched the topic at the last look.
+    pub(super) fn matches(&self, source: &str, topic: &str) -> bool {
+        let pattern = self.by_source.get(source);
+        pattern.is_some_and(|pattern| pattern.topics.contains(topic))
+    }
+
     /// Whether there may be something new to match: an expression, or a topic.
     pub(super) fn are_due(&self, topics: &Topics) -> bool {
         !self.by_source.is_empty() && self.topics_created != topics.created()

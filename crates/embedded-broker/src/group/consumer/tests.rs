@@ -11,8 +11,6 @@ use kafka_protocol::error::ResponseError;
 use super::*;
 use crate::config::group::GroupConfig;
 use crate::config::{Configs, Overrides};
-use crate::log::Upkeep;
-use crate::topic::Partition;
 
 const SESSION: Duration = Duration::from_secs(10);
 const REBALANCE: Duration = Duration::from_secs(5);
@@ -52,10 +50,7 @@ impl Fixture {
     }
 
     pub(super) fn add_partition(&mut self, name: &str) {
-        let topic = self.topics.get_mut(name).unwrap();
-        topic
-            .partitions
-            .push(Partition::new(vec![0], Upkeep::default()));
+        self.topics.add_partitions(name, vec![vec![0]]);
     }
 
     /// These partitions of a topic.
