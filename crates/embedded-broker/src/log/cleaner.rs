@@ -12,11 +12,14 @@
 //! [`begin`]: PartitionLog::begin_cleaning
 //! [`finish`]: PartitionLog::finish_cleaning
 
+mod last_offsets;
+
 use std::collections::HashMap;
 use std::io;
 
 use bytes::Bytes;
 
+use self::last_offsets::{LastOffsets, MAX_KEYS};
 use super::aborted::{AbortedTransaction, TransactionFilter};
 use super::batch::BatchHeader;
 use super::chunk::{Chunk, Placed};
@@ -52,6 +55,8 @@ pub(crate) struct Cleaning {
     last_batches: HashMap<i64, LastBatch>,
     delete_retention_ms: i64,
     segment_bytes: usize,
+    /// How many keys are looked at. Beyond them records stay, for the next compaction to look at.
+    max_keys: usize,
     now_ms: i64,
 }
 
@@ -134,6 +139,7 @@ impl PartitionLog {
             last_batches: self.producers.last_batches(),
             delete_retention_ms: config.delete_retention_ms,
             segment_bytes: config.segment_bytes,
+            max_keys: MAX_KEYS,
             now_ms: now.unix_ms,
         })
     }
@@ -224,14 +230,14 @@ impl Cleaning {
                 .map(|segment| (segment.base_offset(), segment.bytes()))
                 .collect(),
             segments: cleaned,
-            end: self.end,
+            end: self.end.min(last_offsets.end()),
             vanished: transactions.into_vanished(),
         })
     }
 
     /// The last offset of each key in the part of the log that is new. Aborted records do not count.
-    fn last_offsets(&self) -> HashMap<Vec<u8>, i64> {
-        let mut last_offsets: HashMap<Vec<u8>, i64> = HashMap::new();
+    fn last_offsets(&self) -> LastOffsets {
+        let mut last_offsets = LastOffsets::new(self.max_keys);
         let mut transactions = TransactionFilter::new(&self.aborted);
         let chunks = self.segments.iter().flat_map(Segment::chunks);
         for batch in chunks.flat_map(Chunk::raw_batches) {
@@ -246,16 +252,13 @@ impl Cleaning {
             let Some(records) = Records::of(&batch) else {
                 continue;
             };
-            for record in records.all().unwrap_or_default() {
+            for record in records.all().into_iter().flatten() {
                 let offset = records.offset(&record);
                 let Some(key) = record.key.filter(|_| offset >= self.dirty_from) else {
                     continue;
                 };
-                match last_offsets.get_mut(key) {
-                    Some(last) => *last = offset,
-                    None => {
-                        last_offsets.insert(key.to_vec(), offset);
-                    }
+                if !last_offsets.take_in(key, offset) {
+                    return last_offsets;
                 }
             }
         }
@@ -266,7 +269,7 @@ impl Cleaning {
         &self,
         target: &mut Segment,
         source: &Segment,
-        last_offsets: &HashMap<Vec<u8>, i64>,
+        last_offsets: &LastOffsets,
         transactions: &mut TransactionFilter,
     ) -> io::Result<()> {
         for chunk in source.chunks() {
@@ -299,7 +302,7 @@ impl Cleaning {
         header: &BatchHeader,
         batch: Bytes,
         unneeded: bool,
-        last_offsets: &HashMap<Vec<u8>, i64>,
+        last_offsets: &LastOffsets,
     ) -> io::Result<Option<Bytes>> {
         let remove = if header.is_control() {
             unneeded
@@ -319,44 +322,44 @@ impl Cleaning {
         let Some(all) = records.all() else {
             return Ok(Some(batch));
         };
-        let kept: Vec<Record<'_>> = all
-            .iter()
-            .filter(|record| {
-                header.is_control() || self.keeps(header, &records, record, last_offsets)
-            })
-            .copied()
-            .collect();
-        if kept.is_empty() {
+        let stays = |record: Record<'_>| {
+            header.is_control() || self.keeps(header, &records, &record, last_offsets)
+        };
+        let stay: Vec<bool> = all.clone().map(stays).collect();
+        let kept = all.zip(&stay).filter(|(_, stays)| **stays);
+        let kept = kept.map(|(record, _)| record);
+        if !stay.contains(&true) {
             return Ok(self.emptied(header));
         }
-        let has_tombstones = kept.iter().any(|record| !record.has_value);
+        let has_tombstones = kept.clone().any(|record| !record.has_value);
         let marks_nothing = header.is_control() && unneeded;
         let needs_horizon = (has_tombstones || marks_nothing) && header.delete_horizon().is_none();
         let horizon = needs_horizon.then(|| self.now_ms.saturating_add(self.delete_retention_ms));
-        if kept.len() == all.len() && horizon.is_none() {
-            return Ok(Some(batch));
+        if !stay.contains(&false) && horizon.is_none() {
+            return Ok(Some(batch.clone()));
         }
-        rewrite::with_records(&records, &kept, horizon).map(|left| Some(left.into()))
+        rewrite::with_records(&records, kept, horizon).map(|left| Some(left.into()))
     }
 
-    /// Whether a record stays: it is the last of its key, and not a tombstone whose time has come.
+    /// Whether a record stays: it is the last of its key, and not a tombstone whose time has come; or nobody looked.
     fn keeps(
         &self,
         header: &BatchHeader,
         records: &Records<'_>,
         record: &Record<'_>,
-        last_offsets: &HashMap<Vec<u8>, i64>,
+        last_offsets: &LastOffsets,
     ) -> bool {
+        let offset = records.offset(record);
+        if offset >= last_offsets.end() {
+            return true;
+        }
         let Some(key) = record.key else {
             return false;
         };
-        let is_last = last_offsets
-            .get(key)
-            .is_none_or(|last| records.offset(record) >= *last);
         let is_due = header
             .delete_horizon()
             .is_some_and(|horizon| horizon <= self.now_ms);
-        is_last && (record.has_value || !is_due)
+        !last_offsets.is_outdated(key, offset) && (record.has_value || !is_due)
     }
 
     /// What is left of a batch without records: nothing, unless its producer needs it or it shows where the compacted part

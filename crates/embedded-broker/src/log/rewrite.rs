@@ -15,15 +15,16 @@ use super::records::{Record, Records};
 ///
 /// # Errors
 /// As [`codec::compress`].
-pub(super) fn with_records(
-    records: &Records<'_>,
-    kept: &[Record<'_>],
+pub(super) fn with_records<'a>(
+    records: &'a Records<'_>,
+    kept: impl Iterator<Item = Record<'a>> + Clone,
     delete_horizon: Option<i64>,
 ) -> io::Result<Vec<u8>> {
     let mut header = *records.header();
-    header.record_count = i32::try_from(kept.len()).unwrap_or(header.record_count);
+    header.record_count = i32::try_from(kept.clone().count()).unwrap_or(header.record_count);
     if !header.has_append_time() {
-        let latest = kept.iter().map(|record| records.timestamp(record)).max();
+        let times = kept.clone().map(|record| records.timestamp(&record));
+        let latest = times.max();
         header.max_timestamp = latest.unwrap_or(NO_TIMESTAMP);
     }
     let mut body = Vec::new();
@@ -31,13 +32,11 @@ pub(super) fn with_records(
         Some(horizon) => {
             header.set_delete_horizon(horizon);
             for record in kept {
-                let delta = records.timestamp(record).saturating_sub(horizon);
+                let delta = records.timestamp(&record).saturating_sub(horizon);
                 record.write_with_timestamp(delta, &mut body);
             }
         }
-        None => kept
-            .iter()
-            .for_each(|record| body.extend_from_slice(record.bytes)),
+        None => kept.for_each(|record| body.extend_from_slice(record.bytes)),
     }
     let codec = header.codec().ok_or(io::ErrorKind::InvalidData)?;
     Ok(header.with_records(&codec::compress(codec, body)?))
@@ -88,8 +87,8 @@ mod tests {
         for codec in CODECS {
             let batch = four_records(codec);
             let records = Records::of(&batch).unwrap();
-            let all = records.all().unwrap();
-            let rewritten = with_records(&records, &[all[0], all[2]], None).unwrap();
+            let all: Vec<_> = records.all().unwrap().collect();
+            let rewritten = with_records(&records, [all[0], all[2]].into_iter(), None).unwrap();
             let header = BatchHeader::parse(&rewritten).unwrap();
             assert_eq!(header.codec(), Some(codec));
             assert_eq!((header.last_offset_delta, header.record_count), (3, 2));
@@ -107,16 +106,16 @@ mod tests {
         for codec in CODECS {
             let batch = four_records(codec);
             let records = Records::of(&batch).unwrap();
-            let all = records.all().unwrap();
-            let rewritten = with_records(&records, &all[..2], Some(90_000)).unwrap();
+            let all: Vec<_> = records.all().unwrap().collect();
+            let rewritten = with_records(&records, all[..2].iter().copied(), Some(90_000)).unwrap();
             let header = BatchHeader::parse(&rewritten).unwrap();
             assert_eq!(header.delete_horizon(), Some(90_000));
             let left = [seen(0, 1_000, "a", true), seen(1, 1_700, "b", false)];
             assert_eq!(read_batch(&rewritten), left);
             // And the next compaction copies those records as they are.
             let records = Records::of(&rewritten).unwrap();
-            let all = records.all().unwrap();
-            let again = with_records(&records, &all[1..], None).unwrap();
+            let all: Vec<_> = records.all().unwrap().collect();
+            let again = with_records(&records, all[1..].iter().copied(), None).unwrap();
             assert_eq!(read_batch(&again), left[1..]);
             let header = BatchHeader::parse(&again).unwrap();
             assert_eq!(header.delete_horizon(), Some(90_000));

@@ -244,14 +244,13 @@ pub(crate) fn read_batch(batch: &[u8]) -> Vec<TestRecord> {
     assert_eq!(header.crc, checksum(batch), "checksum");
     let records = Records::of(batch).expect("a codec that is known");
     let all = records.all().expect("as many records as the header counts");
-    all.iter()
-        .map(|record| TestRecord {
-            offset: records.offset(record),
-            timestamp: records.timestamp(record),
-            key: record
-                .key
-                .map(|key| String::from_utf8_lossy(key).into_owned()),
-            has_value: record.has_value,
-        })
-        .collect()
+    all.map(|record| TestRecord {
+        offset: records.offset(&record),
+        timestamp: records.timestamp(&record),
+        key: record
+            .key
+            .map(|key| String::from_utf8_lossy(key).into_owned()),
+        has_value: record.has_value,
+    })
+    .collect()
 }

@@ -63,6 +63,24 @@ fn left(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
 }
 
 #[test]
+fn keys_beyond_what_one_compaction_looks_at_are_left_to_the_next() {
+    let mut log = log(&[]);
+    log.append_closed(&[
+        TestBatch::keyed(START, &["a", "b"]),
+        TestBatch::keyed(START + 10, &["a", "c", "a", "b"]),
+    ]);
+    let mut work = log.log.begin_cleaning(&log.config, log.now).unwrap();
+    work.max_keys = 2;
+    let cleaned = work.run().unwrap();
+    assert!(log.log.finish_cleaning(cleaned).is_some());
+    // "c", at 3, was one too many.
+    let expected = [(1, "b"), (2, "a"), (3, "c"), (4, "a"), (5, "b")];
+    assert_eq!(log.left(), left(&expected));
+    log.clean();
+    assert_eq!(log.left(), left(&[(3, "c"), (4, "a"), (5, "b")]));
+}
+
+#[test]
 fn the_last_record_of_each_key_stays_where_it_was() {
     for codec in [
         Codec::None,
