@@ -38,10 +38,11 @@ impl Api for DescribeConfigs {
         cx: &Context,
         request: &mut DescribeConfigsRequest,
     ) -> Outcome<DescribeConfigsResponse> {
-        let named = |resource: &'_ DescribeConfigsResource| {
-            (resource.resource_type, resource.resource_name.clone())
+        let question = |resource: &DescribeConfigsResource| {
+            let keys = resource.configuration_keys.clone();
+            (resource.resource_type, resource.resource_name.clone(), keys)
         };
-        let results = each_once(&request.resources, named).map(|resource| {
+        let results = each_once(&request.resources, question).map(|resource| {
             let result = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
