@@ -47,6 +47,7 @@ mod state;
 mod timers;
 mod topic;
 mod transaction;
+mod workshop;
 
 pub use broker::Broker;
 pub use builder::Builder;

@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
 use crate::topic::Topics;
 use crate::transaction::Transactions;
+use crate::workshop::Workshop;
 
 /// What connection tasks share.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     /// What a test makes go wrong. May be locked before the state, never after it.
     pub(crate) faults: Arc<fault::Rules>,
     pub(crate) requests: Arc<RequestLog>,
+    pub(crate) workshop: Workshop,
 }
 
 impl Shared {
@@ -37,6 +39,7 @@ impl Shared {
             requests: Arc::new(RequestLog::new(state.settings.remembered_requests)),
             state: Mutex::new(state),
             faults: Arc::default(),
+            workshop: Workshop::default(),
         })
     }
 }

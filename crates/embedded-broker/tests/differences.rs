@@ -568,6 +568,31 @@ async fn requests_are_limited() {
     client.is_closed().await;
 }
 
+/// "A produce request's answer lists at most 10,000 records at fault."
+#[tokio::test]
+async fn records_at_fault_are_listed_up_to_a_limit() {
+    let (_broker, mut client) = start().await;
+    let compacted = CreatableTopicConfig::default()
+        .with_name("cleanup.policy".into())
+        .with_value(Some("compact".into()));
+    let name = unique("topic");
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![creatable(&name, 1).with_configs(vec![compacted])]);
+    let result = only(client.send(7, request).await.topics);
+    assert_eq!(result.error_code.err(), None);
+    let topic = Topic {
+        name,
+        id: result.topic_id,
+    };
+    let without_keys = Batch::of(vec!["value"; 10_001]);
+    let answer = produce(&mut client, &topic, 0, without_keys.encode()).await;
+    let refused = answer.error_code.err();
+    assert_eq!(refused, Some(ResponseError::InvalidRecord));
+    assert_eq!(answer.record_errors.len(), 10_000);
+    let message = answer.error_message.expect("a message");
+    assert!(message.contains("10001 record errors"), "{}", &*message);
+}
+
 /// "A tagged field's number is at most the count of bytes that follow it."
 #[tokio::test]
 async fn a_large_number_of_a_tagged_field_is_refused() {

@@ -3,18 +3,27 @@
 //! Finds an offset by time: the first record that is at least as young as the timestamp, looked up inside its batch. A few
 //! negative timestamps have a meaning of their own. For a read_committed consumer the log ends before the first open
 //! transaction.
+//!
+//! - A partition that is named twice is refused.
+//! - Batches are opened without the state, a few at a time: a client may ask for thousands of them, and a small one may be a
+//!   hundred megabytes of records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
-use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, ListOffsetsResponse};
+use kafka_protocol::messages::{ApiKey, ListOffsetsRequest, ListOffsetsResponse, TopicName};
 
+use super::once::last_of_each;
 use super::{Api, Context, Outcome};
+use crate::log::Lookup;
+use crate::net::wire::FromWire;
 use crate::state::State;
 
 /// The end of the log.
@@ -32,93 +41,195 @@ const FIRST_VERSION_WITH_EARLIEST_LOCAL: i16 = 8;
 /// `isolation_level` of a consumer that reads only what is committed.
 const READ_COMMITTED: i8 = 1;
 
+/// So many lookups take their batches from the logs at a time.
+const AT_ONCE: usize = 16;
+
 pub(super) struct ListOffsets;
+
+/// Questions for offsets, some of them answered.
+pub(super) struct Questions {
+    committed_only: bool,
+    topics: Vec<(TopicName, Vec<(i32, Question)>)>,
+}
+
+struct Question {
+    timestamp: i64,
+    current_leader_epoch: i32,
+    /// Whether the request names the partition more than once.
+    is_repeated: bool,
+    /// Set while it takes a look into batches.
+    lookup: Option<Lookup>,
+    answer: Option<ListOffsetsPartitionResponse>,
+}
+
+/// Offset, timestamp and leader epoch.
+type Found = (i64, i64, i32);
+
+/// No record is young enough.
+const NOTHING: Found = (-1, -1, -1);
+
+impl FromWire for Questions {
+    fn from_wire(body: Bytes, version: i16) -> anyhow::Result<Self> {
+        let request = ListOffsetsRequest::from_wire(body, version)?;
+        let asked = request.topics.iter().flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions.map(|asked| (&topic.name, asked))
+        });
+        let mut seen = HashSet::new();
+        let mut repeated = HashSet::new();
+        for (name, asked) in asked.clone() {
+            if !seen.insert((name, asked.partition_index)) {
+                repeated.insert((name, asked.partition_index));
+            }
+        }
+        let questions = asked.map(|(name, asked)| {
+            let is_repeated = repeated.contains(&(name, asked.partition_index));
+            (
+                name.clone(),
+                asked.partition_index,
+                Question::of(asked, is_repeated),
+            )
+        });
+        Ok(Self {
+            committed_only: request.isolation_level == READ_COMMITTED,
+            topics: last_of_each(questions),
+        })
+    }
+}
+
+impl Question {
+    fn of(asked: &ListOffsetsPartition, is_repeated: bool) -> Self {
+        Self {
+            timestamp: asked.timestamp,
+            current_leader_epoch: asked.current_leader_epoch,
+            is_repeated,
+            lookup: None,
+            answer: None,
+        }
+    }
+}
 
 impl Api for ListOffsets {
     const KEY: ApiKey = ApiKey::ListOffsets;
     const VERSIONS: RangeInclusive<i16> = 1..=8;
-    type Request = ListOffsetsRequest;
+    type Request = Questions;
     type Response = ListOffsetsResponse;
 
     fn handle(
         state: &mut State,
         cx: &Context,
-        request: &mut ListOffsetsRequest,
+        request: &mut Questions,
     ) -> Outcome<ListOffsetsResponse> {
-        let committed_only = request.isolation_level == READ_COMMITTED;
-        let topics = request.topics.iter().map(|topic| {
-            let mut times_asked: BTreeMap<i32, usize> = BTreeMap::new();
-            for asked in &topic.partitions {
-                *times_asked.entry(asked.partition_index).or_default() += 1;
-            }
-            let mut seen = BTreeSet::new();
-            let each_once = topic
-                .partitions
-                .iter()
-                .filter(|asked| seen.insert(asked.partition_index));
-            let partitions = each_once.map(|asked| {
-                let answer = ListOffsetsPartitionResponse::default()
-                    .with_partition_index(asked.partition_index);
-                let found = match times_asked.get(&asked.partition_index) {
-                    Some(1) => find(state, cx, &topic.name, asked, committed_only),
-                    _ => Err(ResponseError::InvalidRequest),
-                };
-                match found {
-                    Ok((offset, timestamp, leader_epoch)) => {
-                        let answer = answer.with_offset(offset).with_timestamp(timestamp);
-                        if cx.version >= FIRST_VERSION_WITH_LEADER_EPOCH {
-                            answer.with_leader_epoch(leader_epoch)
-                        } else {
-                            answer
-                        }
-                    }
-                    Err(error) => answer
-                        .with_error_code(error.code())
-                        .with_offset(-1)
-                        .with_timestamp(-1),
+        let mut working = 0;
+        for (topic, questions) in &mut request.topics {
+            for (index, question) in questions {
+                if question.answer.is_some() {
+                    continue;
                 }
-            });
+                let found = find(state, cx, topic, *index, question, request.committed_only);
+                match found.transpose() {
+                    Some(found) => question.answer = Some(answer(cx, *index, found)),
+                    None => working += 1,
+                }
+                if working == AT_ONCE {
+                    return Outcome::Work;
+                }
+            }
+        }
+        if working > 0 {
+            return Outcome::Work;
+        }
+        let topics = request.topics.drain(..).map(|(name, questions)| {
+            let answers = questions.into_iter();
+            let answers = answers.filter_map(|(_, question)| question.answer);
             ListOffsetsTopicResponse::default()
-                .with_partitions(partitions.collect())
-                .with_name(topic.name.clone())
+                .with_partitions(answers.collect())
+                .with_name(name)
         });
         let topics = topics.collect();
         Outcome::Reply(ListOffsetsResponse::default().with_topics(topics))
     }
+
+    /// Opens the batches that were taken from the logs.
+    fn work(request: &mut Questions, end: Instant) {
+        let questions = request
+            .topics
+            .iter_mut()
+            .flat_map(|(_, questions)| questions);
+        let lookups = questions.filter_map(|(_, question)| question.lookup.as_mut());
+        for lookup in lookups.filter(|lookup| lookup.has_work()) {
+            lookup.open();
+            if Instant::now() >= end {
+                return;
+            }
+        }
+    }
 }
 
-/// Offset, timestamp and leader epoch; -1 each where no record is young enough.
+/// None if batches have to be opened first.
 fn find(
     state: &mut State,
     cx: &Context,
     topic: &str,
-    asked: &ListOffsetsPartition,
+    index: i32,
+    question: &mut Question,
     committed_only: bool,
-) -> Result<(i64, i64, i32), ResponseError> {
-    let epoch = asked.current_leader_epoch;
-    let partition = state
-        .topics
-        .led_in_epoch(cx.node_id, topic, asked.partition_index, epoch)?;
+) -> Result<Option<Found>, ResponseError> {
+    if question.is_repeated {
+        return Err(ResponseError::InvalidRequest);
+    }
+    let epoch = question.current_leader_epoch;
+    let partition = state.topics.led_in_epoch(cx.node_id, topic, index, epoch)?;
     let log = &partition.log;
     let end = if committed_only {
         log.last_stable_offset()
     } else {
         log.high_watermark()
     };
-    let found = match asked.timestamp {
+    let new_lookup = match question.timestamp {
         MAX_TIMESTAMP if cx.version < FIRST_VERSION_WITH_MAX_TIMESTAMP => {
             return Err(ResponseError::UnsupportedVersion);
         }
         EARLIEST_LOCAL if cx.version < FIRST_VERSION_WITH_EARLIEST_LOCAL => {
             return Err(ResponseError::UnsupportedVersion);
         }
-        LATEST => return Ok((end, -1, partition.leader_epoch)),
-        EARLIEST | EARLIEST_LOCAL => return Ok((log.start_offset(), -1, partition.leader_epoch)),
-        MAX_TIMESTAMP => log.find_latest_time().filter(|found| found.offset < end),
+        LATEST => return Ok(Some((end, -1, partition.leader_epoch))),
+        EARLIEST | EARLIEST_LOCAL => {
+            return Ok(Some((log.start_offset(), -1, partition.leader_epoch)));
+        }
+        MAX_TIMESTAMP => Lookup::of_latest(),
         time if time < 0 => return Err(ResponseError::UnsupportedVersion),
-        time => log.find_by_time(time, end),
+        time => Lookup::of_time(time),
     };
-    Ok(found.map_or((-1, -1, -1), |found| {
-        (found.offset, found.timestamp, found.leader_epoch)
+    let lookup = question.lookup.get_or_insert(new_lookup);
+    lookup.advance(log);
+    let result = lookup.result();
+    Ok(result.map(|found| {
+        let found = found.filter(|found| found.offset < end);
+        found.map_or(NOTHING, |found| {
+            (found.offset, found.timestamp, found.leader_epoch)
+        })
     }))
+}
+
+fn answer(
+    cx: &Context,
+    index: i32,
+    found: Result<Found, ResponseError>,
+) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    match found {
+        Ok((offset, timestamp, leader_epoch)) => {
+            let answer = answer.with_offset(offset).with_timestamp(timestamp);
+            if cx.version >= FIRST_VERSION_WITH_LEADER_EPOCH {
+                answer.with_leader_epoch(leader_epoch)
+            } else {
+                answer
+            }
+        }
+        Err(error) => answer
+            .with_error_code(error.code())
+            .with_offset(-1)
+            .with_timestamp(-1),
+    }
 }

@@ -51,6 +51,7 @@ mod offset_for_leader_epoch;
 mod once;
 mod placement;
 mod produce;
+mod produce_request;
 mod record_checks;
 #[cfg(test)]
 mod registry;
@@ -97,6 +98,10 @@ pub(crate) trait Api: 'static {
         cx: &Context,
         request: &mut Self::Request,
     ) -> Outcome<Self::Response>;
+
+    /// Does what takes long and needs no state, after [`Outcome::Work`]. It should begin nothing after `end`: it gets further
+    /// turns.
+    fn work(_request: &mut Self::Request, _end: Instant) {}
 }
 
 /// Who asks, and when.
@@ -158,6 +163,8 @@ pub(crate) enum Outcome<R> {
         /// When it is handled for the last time.
         deadline: Instant,
     },
+    /// Handled again after a turn of [`Api::work`].
+    Work,
     /// The protocol has no answer here (Produce with acks=0).
     Silent,
     /// The connection is closed, as Apache Kafka does where no answer can carry the error.
@@ -301,6 +308,8 @@ async fn serve<A: Api>(
         match outcome {
             Outcome::Reply(response) => break response,
             Outcome::Later(answer) => {
+                // What was asked may be megabytes, and the others may take minutes.
+                drop(request);
                 break answer
                     .await
                     .map_err(|_| Refused::Closed("the request was superseded"))?;
@@ -310,6 +319,15 @@ async fn serve<A: Api>(
                 () = cx.hurry.notify.notified() => {}
                 () = tokio::time::sleep_until(deadline.into()) => {}
             },
+            Outcome::Work => {
+                let working = shared.workshop.take_turn(move |end| {
+                    A::work(&mut request, end);
+                    request
+                });
+                request = working
+                    .await
+                    .ok_or(Refused::Closed("the work was not finished"))?;
+            }
             Outcome::Silent => return Ok(None),
             Outcome::Close(reason) => return Err(Refused::Closed(reason)),
         }

@@ -3,6 +3,7 @@
 //! Appends one record batch to each partition. Batches are checked and their checksums computed before the state is
 //! locked; under the lock a batch is copied to the end of its log, whole, as the bytes it arrived in.
 //!
+//! - Of two batches for one partition the last one counts.
 //! - `acks` 0 has no answer: an error closes the connection, which is all that the client can notice.
 //! - `acks` 1 and -1 (all) are the same while enough replicas are in sync: every replica is this process. With fewer than
 //!   `min.insync.replicas` because nodes are stopped, -1 is refused.
@@ -11,25 +12,22 @@
 //! - A transactional batch is taken only in a partition that its coordinator has in the open transaction.
 
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
-use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{
-    ApiKey, ProduceRequest, ProduceResponse, TopicName, TransactionalId,
-};
+use kafka_protocol::messages::{ApiKey, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Api, Context, Outcome, leader_hint, record_checks};
-use crate::log::{BatchHeader, Codec};
-use crate::net::wire::FromWire;
+use super::produce_request::{CheckedBatch, CheckedProduce, Failure};
+use super::record_checks::{Inspection, Rule};
+use super::{Api, Context, Outcome, leader_hint};
+use crate::clock::Now;
+use crate::log::BatchHeader;
 use crate::state::State;
 use crate::transaction::{self, Participant, ProducerIdAndEpoch, Transactions};
-
-/// Clients that speak an older version cannot read zstd (KIP-110).
-const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 
 /// `acks` of a producer that waits for all replicas in sync.
 const ALL: i16 = -1;
@@ -38,103 +36,6 @@ const ALL: i16 = -1;
 const FIRST_VERSION_WITH_ABORTABLE: i16 = 11;
 
 pub(super) struct Produce;
-
-/// A produce request whose batches have been checked.
-pub(super) struct CheckedProduce {
-    acks: i16,
-    transactional_id: Option<TransactionalId>,
-    topics: Vec<(TopicName, Vec<CheckedBatch>)>,
-}
-
-struct CheckedBatch {
-    partition: i32,
-    /// As far as they are the batch, if it is one.
-    bytes: Bytes,
-    checked: Result<BatchHeader, Failure>,
-}
-
-/// Why a batch was not appended.
-#[derive(Clone)]
-pub(super) struct Failure {
-    error: ResponseError,
-    /// For a person.
-    reason: String,
-    /// The records at fault, by their index in the batch, each with its own reason.
-    records: Vec<(i32, String)>,
-    /// Where the log starts, or -1 if nobody looked.
-    log_start: i64,
-}
-
-impl Failure {
-    pub(super) fn new(error: ResponseError, reason: impl Into<String>) -> Self {
-        Self::of_records(error, reason, Vec::new())
-    }
-
-    /// A failure for which these records are to blame.
-    pub(super) fn of_records(
-        error: ResponseError,
-        reason: impl Into<String>,
-        records: Vec<(i32, String)>,
-    ) -> Self {
-        Self {
-            error,
-            reason: reason.into(),
-            records,
-            log_start: -1,
-        }
-    }
-
-    /// The same, in the log that starts there.
-    fn in_log(self, log_start: i64) -> Self {
-        Self { log_start, ..self }
-    }
-}
-
-impl From<ResponseError> for Failure {
-    fn from(error: ResponseError) -> Self {
-        Self::new(error, error.to_string())
-    }
-}
-
-impl FromWire for CheckedProduce {
-    fn from_wire(body: Bytes, version: i16) -> anyhow::Result<Self> {
-        let request = ProduceRequest::from_wire(body, version)?;
-        let topics = request.topic_data.into_iter().map(|topic| {
-            let batches = topic.partition_data.into_iter().map(|data| {
-                let mut bytes = data.records.unwrap_or_default();
-                let checked = check(&bytes, version);
-                if let Ok(header) = &checked {
-                    bytes.truncate(header.length());
-                }
-                CheckedBatch {
-                    partition: data.index,
-                    bytes,
-                    checked,
-                }
-            });
-            (topic.name, batches.collect())
-        });
-        Ok(Self {
-            acks: request.acks,
-            transactional_id: request.transactional_id,
-            topics: topics.collect(),
-        })
-    }
-}
-
-/// The checks that need no more than the batch itself.
-fn check(bytes: &Bytes, version: i16) -> Result<BatchHeader, Failure> {
-    let header =
-        BatchHeader::check(bytes).map_err(|(error, reason)| Failure::new(error, reason))?;
-    if header.codec() == Some(Codec::Zstd) && version < FIRST_VERSION_WITH_ZSTD {
-        let reason = "zstd needs Produce version 7 or later";
-        return Err(Failure::new(
-            ResponseError::UnsupportedCompressionType,
-            reason,
-        ));
-    }
-    Ok(header)
-}
 
 impl Api for Produce {
     const KEY: ApiKey = ApiKey::Produce;
@@ -147,79 +48,100 @@ impl Api for Produce {
         cx: &Context,
         request: &mut CheckedProduce,
     ) -> Outcome<ProduceResponse> {
-        let acks = request.acks;
         // The errors of a whole request are repeated in each partition.
         let accepted = request.check();
-        let responses: Vec<TopicProduceResponse> = request
-            .topics
-            .iter()
-            .map(|(name, batches)| {
-                let partitions = batches.iter().map(|batch| {
-                    let appended = accepted
-                        .map_err(Failure::from)
-                        .and_then(|()| append(state, cx, request, name, batch));
-                    match appended {
-                        Ok(appended) => appended.with_index(batch.partition),
-                        Err(failure) => failed(batch.partition, failure),
-                    }
-                });
-                TopicProduceResponse::default()
-                    .with_partition_responses(partitions.collect())
-                    .with_name(name.clone())
-            })
-            .collect();
-        if acks != 0 {
-            let mut response = ProduceResponse::default().with_responses(responses);
-            leader_hint::add_to_produce(state, cx, &mut response);
-            return Outcome::Reply(response);
-        }
-        let failed = responses
-            .iter()
-            .flat_map(|topic| &topic.partition_responses)
-            .any(|answer| answer.error_code != 0);
-        if failed {
-            Outcome::Close("a batch sent with acks=0 could not be appended")
-        } else {
-            Outcome::Silent
-        }
-    }
-}
-
-impl CheckedProduce {
-    /// Whether anything of the request can be taken.
-    fn check(&self) -> Result<(), ResponseError> {
-        if !(-1..=1).contains(&self.acks) {
-            return Err(ResponseError::InvalidRequiredAcks);
-        }
-        let mut batches = self.topics.iter().flat_map(|(_, batches)| batches);
-        let transactional = |batch: &CheckedBatch| {
-            batch
-                .checked
-                .as_ref()
-                .is_ok_and(BatchHeader::is_transactional)
+        let transactional_id = request.transactional_id.clone();
+        let producer = Producer {
+            acks: request.acks,
+            transactional_id: transactional_id.as_ref().map_or("", |id| id),
+            began: *request.began.get_or_insert(cx.now),
         };
-        // Nobody may write transactionally without saying in whose name.
-        match self.transactional_id.is_none() && batches.any(transactional) {
-            true => Err(ResponseError::TransactionalIdAuthorizationFailed),
-            false => Ok(()),
+        let mut is_done = true;
+        for (name, batches) in &mut request.topics {
+            let open = batches
+                .iter_mut()
+                .filter(|(_, batch)| batch.answer.is_none());
+            for (index, batch) in open {
+                let appended = accepted
+                    .map_err(Failure::from)
+                    .and_then(|()| append(state, cx, producer, (name, *index), batch));
+                match appended {
+                    Ok(Some(answer)) => batch.answer = Some(answer.with_index(*index)),
+                    Ok(None) => is_done = false,
+                    Err(failure) => batch.answer = Some(failed(*index, failure)),
+                }
+            }
+        }
+        if !is_done {
+            return Outcome::Work;
+        }
+        answer(state, cx, request)
+    }
+
+    /// Looks at the records of the batches whose topics ask for that.
+    fn work(request: &mut CheckedProduce, end: Instant) {
+        let listed = &mut request.listed;
+        for (name, batches) in &mut request.topics {
+            for (index, batch) in batches {
+                if let Some(inspection) = batch.inspection.as_mut().filter(|asked| asked.is_due()) {
+                    inspection.look(&batch.bytes, name, *index, listed);
+                    if Instant::now() >= end {
+                        return;
+                    }
+                }
+            }
         }
     }
 }
 
+/// What a request says of all its batches.
+#[derive(Clone, Copy)]
+struct Producer<'a> {
+    acks: i16,
+    /// Empty for none.
+    transactional_id: &'a str,
+    /// When it was first handled: bounds of record times do not move while somebody looks at the records.
+    began: Now,
+}
+
+fn answer(state: &State, cx: &Context, request: &mut CheckedProduce) -> Outcome<ProduceResponse> {
+    let topics = request.topics.iter_mut().map(|(name, batches)| {
+        let answers = batches
+            .iter_mut()
+            .filter_map(|(_, batch)| batch.answer.take());
+        TopicProduceResponse::default()
+            .with_partition_responses(answers.collect())
+            .with_name(name.clone())
+    });
+    let responses: Vec<TopicProduceResponse> = topics.collect();
+    if request.acks != 0 {
+        let mut response = ProduceResponse::default().with_responses(responses);
+        leader_hint::add_to_produce(state, cx, &mut response);
+        return Outcome::Reply(response);
+    }
+    let failed = responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses)
+        .any(|answer| answer.error_code != 0);
+    if failed {
+        Outcome::Close("a batch sent with acks=0 could not be appended")
+    } else {
+        Outcome::Silent
+    }
+}
+
+/// Appends a batch. None if somebody has to look at its records first.
 fn append(
     state: &mut State,
     cx: &Context,
-    request: &CheckedProduce,
-    topic: &str,
-    batch: &CheckedBatch,
-) -> Result<PartitionProduceResponse, Failure> {
-    let (partition, config) =
-        state
-            .topics
-            .led_by_with_config(cx.node_id, topic, batch.partition)?;
+    producer: Producer<'_>,
+    (topic, index): (&str, i32),
+    batch: &mut CheckedBatch,
+) -> Result<Option<PartitionProduceResponse>, Failure> {
+    let (partition, config) = state.topics.led_by_with_config(cx.node_id, topic, index)?;
     // A topic with fewer replicas than the minimum is content with all of them (KIP-966).
     let enough = config.min_insync_replicas.min(partition.replicas.len());
-    if request.acks == ALL && partition.in_sync.len() < enough {
+    if producer.acks == ALL && partition.in_sync.len() < enough {
         let reason = "Messages are rejected since there are fewer in-sync replicas than required.";
         return Err(Failure::new(ResponseError::NotEnoughReplicas, reason));
     }
@@ -232,18 +154,17 @@ fn append(
     }
     let header = batch.checked.as_ref().map_err(Failure::clone)?;
     let log_start = partition.log.start_offset();
-    record_checks::check(
-        header,
-        &batch.bytes,
-        (topic, batch.partition),
-        config,
-        cx.now,
-    )
-    .map_err(|failure| failure.in_log(log_start))?;
+    if let Some(rule) = Rule::of(header, config, producer.began) {
+        let (inspection, bytes) = (&mut batch.inspection, &batch.bytes);
+        match Inspection::of(inspection, rule, bytes, (topic, index)) {
+            Some(result) => result.map_err(|failure| failure.in_log(log_start))?,
+            None => return Ok(None),
+        }
+    }
     // A partition in which the transaction is open needs no further look: its coordinator has it.
     if header.is_transactional() && !partition.log.has_open_transaction(header)? {
-        let partition = Participant::Partition(topic.to_owned(), batch.partition);
-        verify(&mut state.transactions, cx, request, header, &partition)?;
+        let partition = Participant::Partition(topic.to_owned(), index);
+        verify(&mut state.transactions, cx, producer, header, &partition)?;
     }
     let leader_epoch = partition.leader_epoch;
     let appended = partition
@@ -252,21 +173,23 @@ fn append(
     if appended.written {
         partition.wake();
     }
-    Ok(PartitionProduceResponse::default()
-        .with_base_offset(appended.base_offset)
-        .with_log_append_time_ms(appended.append_time)
-        .with_log_start_offset(partition.log.start_offset()))
+    Ok(Some(
+        PartitionProduceResponse::default()
+            .with_base_offset(appended.base_offset)
+            .with_log_append_time_ms(appended.append_time)
+            .with_log_start_offset(partition.log.start_offset()),
+    ))
 }
 
 /// Whether the producer of a transactional batch has the partition in its open transaction.
 fn verify(
     transactions: &mut Transactions,
     cx: &Context,
-    request: &CheckedProduce,
+    producer: Producer<'_>,
     header: &BatchHeader,
     partition: &Participant,
 ) -> Result<(), ResponseError> {
-    let id = request.transactional_id.as_ref().map_or("", |id| id);
+    let id = producer.transactional_id;
     let producer = ProducerIdAndEpoch {
         id: header.producer_id,
         epoch: header.producer_epoch,

@@ -6,6 +6,7 @@ mod chunk;
 mod cleaner;
 mod codec;
 mod epochs;
+mod lookup;
 #[cfg(test)]
 mod model;
 mod partition;
@@ -23,6 +24,7 @@ pub(crate) use aborted::AbortedTransaction;
 pub(crate) use batch::{BatchHeader, Codec};
 pub(crate) use cleaner::{Cleaned, Cleaning, Dirt, Replaced};
 pub(crate) use epochs::EpochEnd;
+pub(crate) use lookup::Lookup;
 pub(crate) use partition::PartitionLog;
 pub(crate) use producer::ActiveProducer;
 pub(crate) use records::Records;

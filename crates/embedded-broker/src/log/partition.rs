@@ -10,7 +10,6 @@ use super::batch::{self, BatchHeader};
 use super::chunk::{BatchEntry, Chunk, Placed};
 use super::epochs::{EpochEnd, LeaderEpochs};
 use super::producer::{Producers, Sequence};
-use super::records::Records;
 use super::segment::Segment;
 use super::transactions::Transactions;
 use super::upkeep::{Charge, Upkeep};
@@ -47,14 +46,6 @@ pub(crate) struct Append {
     pub(crate) append_time: i64,
     /// False for a duplicate: nothing was written.
     pub(crate) written: bool,
-}
-
-/// A record that was looked up by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimedOffset {
-    pub(crate) offset: i64,
-    pub(crate) timestamp: i64,
-    pub(crate) leader_epoch: i32,
 }
 
 impl PartitionLog {
@@ -268,71 +259,6 @@ impl PartitionLog {
             .unwrap_or_default())
     }
 
-    /// The first record whose timestamp is at least `timestamp`, if it lies before `end`.
-    pub(crate) fn find_by_time(&self, timestamp: i64, end: i64) -> Option<TimedOffset> {
-        self.chunks()
-            .filter(|chunk| chunk.max_timestamp() >= timestamp)
-            .flat_map(|chunk| chunk.batches().iter().map(move |entry| (chunk, entry)))
-            .filter(|(_, entry)| {
-                entry.max_timestamp >= timestamp && entry.last_offset() >= self.start_offset
-            })
-            .find_map(|(chunk, entry)| self.find_in_batch(chunk, entry, timestamp))
-            .filter(|found| found.offset < end)
-    }
-
-    /// The first of the records with the largest timestamp.
-    pub(crate) fn find_latest_time(&self) -> Option<TimedOffset> {
-        let mut latest: Option<(&Chunk, &BatchEntry, i64)> = None;
-        for chunk in self.chunks() {
-            for entry in chunk.batches() {
-                if entry.last_offset() < self.start_offset {
-                    continue;
-                }
-                // Only the first batch that is left can have lost records to a deletion; the others need no look inside.
-                let time = if entry.base_offset < self.start_offset {
-                    let left = self.readable(chunk, entry);
-                    left.iter().map(|record| record.timestamp).max()
-                } else {
-                    Some(entry.max_timestamp)
-                };
-                if time > latest.map(|(.., best)| best) {
-                    latest = time.map(|time| (chunk, entry, time));
-                }
-            }
-        }
-        let (chunk, entry, time) = latest?;
-        self.find_in_batch(chunk, entry, time)
-    }
-
-    /// The first record of a batch that can be read and whose timestamp is at least `timestamp`.
-    fn find_in_batch(
-        &self,
-        chunk: &Chunk,
-        entry: &BatchEntry,
-        timestamp: i64,
-    ) -> Option<TimedOffset> {
-        self.readable(chunk, entry)
-            .into_iter()
-            .find(|found| found.timestamp >= timestamp)
-    }
-
-    /// The records of a batch that are not deleted, as far as the batch makes sense.
-    fn readable(&self, chunk: &Chunk, entry: &BatchEntry) -> Vec<TimedOffset> {
-        let batch = chunk.batch(entry);
-        let Some(records) = Records::of(&batch) else {
-            return Vec::new();
-        };
-        records
-            .iter()
-            .map(|record| TimedOffset {
-                offset: records.offset(&record),
-                timestamp: records.timestamp(&record),
-                leader_epoch: entry.leader_epoch,
-            })
-            .filter(|record| record.offset >= self.start_offset)
-            .collect()
-    }
-
     /// Has somebody look soon for what retention or compaction has to do.
     pub(super) fn want_sweep(&self) {
         self.charge.upkeep().want_sweep();
@@ -350,7 +276,7 @@ impl PartitionLog {
         self.closed.iter().chain([&self.active])
     }
 
-    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+    pub(super) fn chunks(&self) -> impl DoubleEndedIterator<Item = &Chunk> {
         self.segments().flat_map(Segment::chunks)
     }
 }

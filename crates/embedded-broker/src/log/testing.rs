@@ -110,6 +110,12 @@ impl TestBatch {
         self
     }
 
+    /// With a header that promises this time, whatever the records have.
+    pub(crate) fn max_timestamp(mut self, timestamp: i64) -> Self {
+        self.header.max_timestamp = timestamp;
+        self
+    }
+
     pub(crate) fn producer(mut self, id: i64, epoch: i16, first_sequence: i32) -> Self {
         self.header.producer_id = id;
         self.header.producer_epoch = epoch;

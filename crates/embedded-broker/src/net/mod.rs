@@ -5,4 +5,5 @@ pub(crate) mod frame;
 pub(crate) mod gate;
 mod guard;
 pub(crate) mod listener;
+pub(crate) mod reader;
 pub(crate) mod wire;

@@ -5,8 +5,13 @@ use kafka_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use kafka_protocol::messages::fetch_request::FetchTopic;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{DeleteRecordsRequest, FetchRequest, MetadataRequest, TopicName};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{
+    DeleteRecordsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest,
+    TopicName,
+};
 use uuid::Uuid;
 
 use crate::support::broker::unique;
@@ -14,7 +19,8 @@ use crate::support::group::Member;
 use crate::support::raw::RawClient;
 use crate::support::records::{Batch, decode, values};
 use crate::support::topic::{
-    EARLIEST, FETCH_BY_NAME, Topic, append, fetch_partition, list_offset, only, topic_name,
+    EARLIEST, FETCH_BY_NAME, PRODUCE, Topic, append, fetch, fetch_partition, list_offset, only,
+    topic_name,
 };
 
 fn by_name(topic: &Topic) -> MetadataRequestTopic {
@@ -145,4 +151,94 @@ async fn a_member_gets_what_the_leader_assigned_to_it_last() {
     let synced = leader.sync(&plan).await;
     assert_eq!(synced.error_code.err(), None);
     assert_eq!(&synced.assignment[..], b"last");
+}
+
+#[tokio::test]
+async fn an_offset_that_is_asked_for_twice_is_refused() {
+    let (topic, other) = (Topic::create(3).await, Topic::create(1).await);
+    let mut client = RawClient::connect().await;
+    let about = |topic: &Topic, partitions: &[i32]| {
+        let partitions = partitions.iter().map(|index| {
+            ListOffsetsPartition::default()
+                .with_partition_index(*index)
+                .with_current_leader_epoch(-1)
+                .with_timestamp(EARLIEST)
+        });
+        ListOffsetsTopic::default()
+            .with_name(topic.topic_name())
+            .with_partitions(partitions.collect())
+    };
+    let request = ListOffsetsRequest::default()
+        .with_replica_id((-1).into())
+        .with_topics(vec![
+            about(&topic, &[0]),
+            about(&other, &[0]),
+            about(&topic, &[1, 0, 2]),
+            about(&other, &[]),
+        ]);
+    let answer = client.send(8, request).await.topics.into_iter();
+    let mut answers: Vec<_> = answer
+        .map(|topic| {
+            let partitions = topic.partitions.into_iter();
+            let mut partitions: Vec<_> = partitions
+                .map(|partition| (partition.partition_index, partition.error_code.err()))
+                .collect();
+            partitions.sort_by_key(|(index, _)| *index);
+            (topic.name.to_string(), partitions)
+        })
+        .collect();
+    answers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let twice = Some(ResponseError::InvalidRequest);
+    let mut expected = vec![
+        (topic.name, vec![(0, twice), (1, None), (2, None)]),
+        (other.name, vec![(0, None)]),
+    ];
+    expected.sort_by(|(one, _), (other, _)| one.cmp(other));
+    assert_eq!(answers, expected);
+}
+
+#[tokio::test]
+async fn of_two_batches_for_a_partition_the_last_is_appended() {
+    let (topic, other) = (Topic::create(2).await, Topic::create(1).await);
+    let mut client = RawClient::connect().await;
+    let data = |index, value| {
+        PartitionProduceData::default()
+            .with_index(index)
+            .with_records(Some(Batch::of([value]).encode()))
+    };
+    let to = |topic: &Topic, data| {
+        TopicProduceData::default()
+            .with_name(topic.topic_name())
+            .with_partition_data(data)
+    };
+    let request = ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(10_000)
+        .with_topic_data(vec![
+            to(&topic, vec![data(0, "first"), data(1, "one")]),
+            to(&other, vec![data(0, "other")]),
+            to(&topic, vec![data(0, "last")]),
+        ]);
+    let answer = client.send(PRODUCE, request).await.responses;
+    let mut answers: Vec<_> = answer
+        .into_iter()
+        .flat_map(|topic| {
+            let name = topic.name.to_string();
+            let partitions = topic.partition_responses.into_iter();
+            partitions.map(move |partition| {
+                let answer = (partition.error_code.err(), partition.base_offset);
+                (name.clone(), partition.index, answer)
+            })
+        })
+        .collect();
+    answers.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
+    let mut expected = vec![
+        (topic.name.clone(), 0, (None, 0)),
+        (topic.name.clone(), 1, (None, 0)),
+        (other.name.clone(), 0, (None, 0)),
+    ];
+    expected.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
+    assert_eq!(answers, expected);
+    let records = decode(fetch(&mut client, &topic, 0, 0).await.records);
+    assert_eq!(values(&records), ["last"]);
 }
