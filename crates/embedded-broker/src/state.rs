@@ -15,6 +15,7 @@ use crate::fault;
 use crate::forgetting::Forgetting;
 use crate::group::Groups;
 use crate::housekeeping::Housekeeping;
+use crate::net::unsent::Unsent;
 use crate::requests::RequestLog;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -31,12 +32,15 @@ pub(crate) struct Shared {
     pub(crate) faults: Arc<fault::Rules>,
     pub(crate) requests: Arc<RequestLog>,
     pub(crate) workshop: Workshop,
+    /// The state's, for connections to report to.
+    pub(crate) unsent: Unsent,
 }
 
 impl Shared {
     pub(crate) fn new(state: State) -> Arc<Self> {
         Arc::new(Self {
             requests: Arc::new(RequestLog::new(state.settings.remembered_requests)),
+            unsent: state.unsent.clone(),
             state: Mutex::new(state),
             faults: Arc::default(),
             workshop: Workshop::default(),
@@ -56,6 +60,8 @@ pub(crate) struct State {
     pub(crate) housekeeping: Housekeeping,
     pub(crate) forgetting: Forgetting,
     pub(crate) timers: Timers,
+    /// Connections say in it how much they have to write.
+    pub(crate) unsent: Unsent,
 }
 
 impl State {
@@ -73,6 +79,7 @@ impl State {
             housekeeping: Housekeeping::default(),
             forgetting: Forgetting::default(),
             timers: Timers::default(),
+            unsent: Unsent::default(),
         }
     }
 

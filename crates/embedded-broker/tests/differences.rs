@@ -254,6 +254,52 @@ async fn no_fetch_session_is_kept() {
     assert_eq!(values(&decode(fetched(answer).records)), ["one"]);
 }
 
+/// "While answers of 256 MiB wait for clients to read them, a fetch gets one batch."
+#[tokio::test]
+async fn clients_that_do_not_read_leave_little_for_others() {
+    let (broker, mut client) = start().await;
+    let name = unique("large");
+    let request = CreateTopicsRequest::default()
+        .with_topics(vec![creatable(&name, 30)])
+        .with_timeout_ms(10_000);
+    let id = only(client.send(7, request).await.topics).topic_id;
+    let topic = Topic { name, id };
+    let batch = Batch::of_size(1_000_000);
+    for partition in 0..30 {
+        append(&mut client, &topic, partition, &batch).await;
+    }
+    let partitions = (0..30).map(|index| {
+        let partition = fetch_partition(index, 0);
+        partition.with_partition_max_bytes(i32::MAX)
+    });
+    let request = fetch_request(&topic, partitions.collect());
+    let batches = async |client: &mut RawClient| {
+        let topics = client.send(FETCH_BY_NAME, request.clone()).await.responses;
+        let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+        let records = partitions.filter_map(|partition| partition.records.as_ref());
+        records.filter(|records| !records.is_empty()).count()
+    };
+    assert_eq!(batches(&mut client).await, 30);
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        let mut client = RawClient::connect_to(&broker.bootstrap_servers()).await;
+        // The system takes many megabytes of answers off the broker's hands.
+        for _ in 0..20 {
+            let _never_read = client.write(FETCH_BY_NAME, &request).await;
+        }
+        silent.push(client);
+    }
+    eventually(DEADLINE, "a fetch that gets one batch", async || {
+        (batches(&mut client).await == 1).then_some(())
+    })
+    .await;
+    drop(silent);
+    eventually(DEADLINE, "a fetch that gets all batches", async || {
+        (batches(&mut client).await == 30).then_some(())
+    })
+    .await;
+}
+
 /// "The first join of an empty group waits 100 ms for others.": two members that start together are in one generation.
 #[tokio::test]
 async fn members_that_start_together_are_in_one_generation() {

@@ -5,6 +5,7 @@
 //!
 //! - A partition that is named twice is answered once, as the last time says.
 //! - `max_bytes` is soft: the first batch is returned whole, so that a large one cannot stop a consumer (KIP-74).
+//! - While answers of 256 MiB wait to be read by slow clients, a fetch gets one batch.
 //! - The first partition of one fetch is the last of the next, so that a busy one does not starve the others.
 //! - A read_committed fetch ends before the first open transaction and names the aborted ones; only what it may read counts
 //!   toward `min_bytes`, and the end of a transaction wakes it.
@@ -54,7 +55,7 @@ impl Api for Fetch {
         }
         let deadline = cx.arrived + request.max_wait;
         let gathered = gather(state, cx, request);
-        if gathered.bytes >= request.min_bytes
+        if gathered.bytes >= request.min_bytes.min(gathered.max_bytes.max(1))
             || request.topics.is_empty()
             || gathered.has_error
             || cx.now.instant >= deadline
@@ -77,14 +78,18 @@ impl Api for Fetch {
 struct Gathered {
     topics: Vec<FetchableTopicResponse>,
     bytes: usize,
+    /// How many it may have found, but for the first batch.
+    max_bytes: usize,
     has_error: bool,
 }
 
 fn gather(state: &mut State, cx: &Context, request: &Wanted) -> Gathered {
-    let mut budget = request.max_bytes;
+    let max_bytes = request.max_bytes.min(state.unsent.room());
+    let mut budget = max_bytes;
     let mut gathered = Gathered {
         topics: Vec::with_capacity(request.topics.len()),
         bytes: 0,
+        max_bytes,
         has_error: false,
     };
     for topic in &request.topics {

@@ -2,10 +2,14 @@
 //!
 //! One request is served at a time, as Apache Kafka does. While one is parked (a long poll, a join) the connection keeps
 //! reading a little ahead, so that it notices when the client hangs up, and can tell a long poll that its client waits.
+//!
+//! What a client sent before it hung up is served, for it may have been sent without waiting for answers. Each answer is then
+//! written at once: the second one that a closed connection gets fails, and with it all that was still to be served.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -14,13 +18,15 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{ApiKey, RequestHeader};
 use kafka_protocol::protocol::Decodable;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use super::frame::{self, BadFrame, LENGTH_BYTES};
 use super::guard;
+use super::incoming::Incoming;
 use super::listener::Endpoint;
+use super::unsent::UnsentPart;
 use crate::api::{self, Context, Hurry, Refused};
 use crate::clock::Now;
 use crate::fault;
@@ -35,6 +41,9 @@ const KEPT_BUFFER: usize = 2 * 1024 * 1024;
 
 /// Answers are gathered up to this size while further requests have already arrived.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// How long a connection serves what has already arrived before the others have their turn.
+const TURN: Duration = Duration::from_millis(5);
 
 /// A client that has not authenticated gets no more memory for one frame (`sasl.server.max.receive.size` of Apache Kafka).
 const UNAUTHENTICATED_FRAME: usize = 512 * 1024;
@@ -77,7 +86,7 @@ pub(crate) async fn run<R, W>(
     peer: SocketAddr,
     deadline: Instant,
 ) where
-    R: AsyncRead + Unpin,
+    R: Incoming,
     W: AsyncWrite + Unpin,
 {
     let node_id = endpoint.node_id;
@@ -85,6 +94,7 @@ pub(crate) async fn run<R, W>(
     let connection = Connection {
         authenticating: !session.is_open(),
         session: Arc::new(session),
+        unsent: endpoint.shared.unsent.part(),
         endpoint,
         reader,
         writer,
@@ -114,6 +124,8 @@ struct Connection<R, W> {
     input: BytesMut,
     /// Answers that are not yet written.
     output: Vec<Bytes>,
+    /// Of the answers that are being written.
+    unsent: UnsentPart,
 }
 
 /// Why no more requests are read for now.
@@ -131,7 +143,7 @@ enum Served {
     HungUp,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+impl<R: Incoming, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn serve(mut self, deadline: Instant) -> Result<(), Ended> {
         if self.authenticating {
             let authenticated = timeout_at(deadline.into(), self.serve_requests(true)).await;
@@ -145,6 +157,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Serves requests until the client hangs up or, if that is asked for, has authenticated.
     async fn serve_requests(&mut self, until_authenticated: bool) -> Result<Stopped, Ended> {
+        let mut turn_ends = Instant::now() + TURN;
         while let Some(frame) = self.next_frame().await? {
             match self.answer(frame).await {
                 Ok(Served::Answer(answer)) => self.output.push(answer),
@@ -160,11 +173,16 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 self.look_at_authentication().await?;
             }
             let pending: usize = self.output.iter().map(Bytes::len).sum();
-            if pending >= WRITE_BYTES || !self.has_frame()? {
+            if pending >= WRITE_BYTES || !self.has_frame()? || self.has_hung_up().await {
                 self.flush().await?;
             }
             if until_authenticated && !self.authenticating {
                 return Ok(Stopped::Authenticated);
+            }
+            // Requests that have arrived, and are answered at once, never wait for the socket.
+            if Instant::now() >= turn_ends {
+                tokio::task::yield_now().await;
+                turn_ends = Instant::now() + TURN;
             }
         }
         Ok(Stopped::HungUp)
@@ -192,14 +210,23 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Writes the answers that are not yet written, unless and until the node is paused.
     async fn flush(&mut self) -> io::Result<()> {
+        self.unsent.set(self.output.iter().map(Bytes::len).sum());
         self.endpoint.gate.pass().await;
-        write_all(&mut self.writer, &mut self.output).await
+        write_all(&mut self.writer, &mut self.output).await?;
+        self.unsent.set(0);
+        Ok(())
     }
 
     /// Reads more input, unless and until the node is paused. 0 when the client hung up.
     async fn read(&mut self) -> io::Result<usize> {
         self.endpoint.gate.pass().await;
         self.reader.read_buf(&mut self.input).await
+    }
+
+    /// Whether the client is seen to have hung up.
+    async fn has_hung_up(&self) -> bool {
+        let mut end = pin!(self.reader.end());
+        poll_fn(|task| Poll::Ready(end.as_mut().poll(task).is_ready())).await
     }
 
     /// Whether a whole frame has already arrived.
@@ -320,12 +347,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             return Ok(served(answer?));
         }
         self.flush().await?;
+        // Takes its time, but waits for nobody. Its client may not wait for it either, and have hung up (acks=0).
+        if api.key == ApiKey::Produce {
+            return Ok(served(serving.await?));
+        }
         loop {
             if !self.input.is_empty() {
                 hurry.ask();
             }
             if self.input.len() >= READ_BYTES {
-                return Ok(served(serving.await?));
+                tokio::select! {
+                    biased;
+                    answer = &mut serving => return Ok(served(answer?)),
+                    () = self.reader.end() => return Ok(Served::HungUp),
+                }
             }
             self.input.reserve(READ_BYTES);
             tokio::select! {
