@@ -31,6 +31,10 @@ mod config;
 mod error;
 mod fault;
 mod forgetting;
+/// For `fuzz/`; no part of the crate's interface.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod housekeeping;
 mod log;

@@ -5,7 +5,8 @@ use std::task::{Context as Task, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, RequestHeader};
+use kafka_protocol::protocol::Encodable;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -305,6 +306,20 @@ impl Step {
     }
 }
 
+/// The typical request behind its header.
+fn framed(api: &Registration, version: i16) -> Vec<u8> {
+    let request = typical::request(api.key, version, Uuid::nil());
+    let header = RequestHeader::default()
+        .with_request_api_key(api.key as i16)
+        .with_request_api_version(version)
+        .with_correlation_id(typical::CORRELATION_ID);
+    let mut frame = Vec::new();
+    let header_version = api.key.request_header_version(version);
+    header.encode(&mut frame, header_version).expect("a header");
+    frame.extend_from_slice(&request.expect("a typical request").body);
+    frame
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 200,
@@ -328,6 +343,23 @@ proptest! {
                 world.pass(step.then);
             }
         }
+    }
+
+    /// The same on the way that frames take, header included, up to the first frame for which the connection is closed.
+    #[test]
+    fn frames_that_were_tampered_with_do_no_harm(steps in vec(Step::any(), 1..25)) {
+        let mut input = Vec::new();
+        for step in &steps {
+            let (api, version) = step.api();
+            let mut frame = framed(api, version);
+            for mutation in &step.mutations {
+                mutation.apply(&mut frame);
+            }
+            let length = u16::try_from(frame.len()).expect("a short frame");
+            input.extend_from_slice(&length.to_be_bytes());
+            input.extend_from_slice(&frame);
+        }
+        prop_assert!(crate::fuzzing::serve_frames(&input).is_ok());
     }
 
     #[test]

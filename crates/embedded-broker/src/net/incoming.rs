@@ -29,6 +29,14 @@ impl Incoming for tcp::ReadHalf<'_> {
     }
 }
 
+/// A client that sends what is there and hangs up.
+#[cfg(any(test, feature = "fuzzing"))]
+impl Incoming for &[u8] {
+    async fn end(&self) {
+        pending().await
+    }
+}
+
 /// With TLS the end is a message like any other: it is seen by reading up to it.
 impl<T: AsyncRead + Send + Sync> Incoming for ReadHalf<T> {
     async fn end(&self) {
