@@ -192,7 +192,10 @@ mod tests {
             .collect()
     }
 
-    fn produce(topics: &[(&'static str, &[(i32, &'static [u8])])]) -> Bytes {
+    /// A topic's name, and records by partition.
+    type Data = (&'static str, &'static [(i32, &'static [u8])]);
+
+    fn produce(topics: &[Data]) -> Bytes {
         let topics = topics.iter().map(|(name, partitions)| {
             let partitions = partitions.iter().map(|(index, records)| {
                 PartitionProduceData::default()

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::server::Server;
 use crate::support::raw::request_frame;
 use crate::support::records::Batch;
-use crate::support::topic::{FETCH_BY_NAME, append};
+use crate::support::topic::{FETCH_BY_NAME, append, topic_name};
 use crate::support::wait::{DEADLINE, eventually, within};
 
 /// Lets this process, and the brokers that it starts, open as many files as it may.
@@ -132,10 +132,7 @@ async fn a_request_that_comes_and_is_read_byte_by_byte_is_answered() {
     assert_eq!(frame[..5], [0, 0, 0, 7, 0]);
     let mut body = bytes::Bytes::from(frame).split_off(5);
     let answer = MetadataResponse::decode(&mut body, 12).expect("an answer");
-    assert_eq!(
-        answer.topics[0].name,
-        Some("witnessed".to_owned().into()).map(kafka_protocol::messages::TopicName)
-    );
+    assert_eq!(answer.topics[0].name, Some(topic_name("witnessed")));
     witness.was_served().await;
     server.end();
 }
