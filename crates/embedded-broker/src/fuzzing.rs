@@ -38,7 +38,14 @@ pub fn serve_frames(input: &[u8]) -> io::Result<()> {
             authentication_timeout: Duration::ZERO,
         };
         let ends = (&stream[..], tokio::io::sink());
-        connection::run(endpoint, ListenerKind::Plaintext, ends, ADDRESS, Instant::now()).await;
+        connection::run(
+            endpoint,
+            ListenerKind::Plaintext,
+            ends,
+            ADDRESS,
+            Instant::now(),
+        )
+        .await;
         let later = Duration::from_secs(120);
         let now = Now::read();
         shared.state.lock().tick(Now {

@@ -17,6 +17,7 @@ pub(crate) use classic::{
 pub(crate) use consumer::ConsumerGroup;
 pub(crate) use offsets::{CommittedOffset, Offsets};
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -403,6 +404,7 @@ impl Group {
             }
         };
         let kind = &self.kind;
+        let subscribed = LazyCell::new(|| kind.subscribed());
         let is_over = |topic: &str, committed_for: Duration| {
             let rest = match (kind, empty_for) {
                 (Kind::Classic(classic), Some(empty_for)) if classic.protocol_type().is_some() => {
@@ -415,7 +417,7 @@ impl Group {
                 }
                 _ => committed_for,
             };
-            rest >= retention && !kind.is_subscribed(topic)
+            rest >= retention && !subscribed.contains(topic)
         };
         self.offsets.forget(now, is_over);
         // Whoever was given a member id a moment ago may be about to join: one look before this one found it empty too.
