@@ -11,7 +11,7 @@ use super::server::Server;
 use crate::support::topic::{PRODUCE, list_offset, only};
 
 const PARTITIONS: i32 = 4;
-const RECORDS: i32 = 2_000_000;
+const RECORDS: i32 = 1_000_000;
 /// One record: its length, attributes, timestamp and offset deltas, key "k", no value, no headers.
 const RECORD: [u8; 8] = [14, 0, 0, 0, 2, b'k', 1, 0];
 

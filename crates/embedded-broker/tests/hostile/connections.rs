@@ -6,7 +6,7 @@ use kafka_protocol::protocol::Decodable;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::server::Server;
-use crate::support::raw::request_frame;
+use crate::support::raw::{RawClient, request_frame};
 use crate::support::records::Batch;
 use crate::support::topic::{FETCH_BY_NAME, append, topic_name};
 use crate::support::wait::{DEADLINE, eventually, within};
@@ -81,9 +81,9 @@ async fn clients_that_never_read_do_not_take_all_memory() {
     let requests = request_frame(FETCH_BY_NAME, 1, &request).repeat(20);
     let mut silent = Vec::new();
     for _ in 0..40 {
-        let mut connection = server.connect().await;
-        connection.write_all(&requests).await.expect("write");
-        silent.push(connection);
+        let mut client = RawClient::connect_with_small_buffer(&server.address).await;
+        client.write_bytes(&requests).await;
+        silent.push(client);
     }
     eventually(DEADLINE, "200 MiB that nobody reads", async || {
         (server.resident() >= before + 200).then_some(())

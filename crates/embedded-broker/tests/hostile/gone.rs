@@ -34,10 +34,10 @@ fn names(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("{number:x}"))
 }
 
-/// Eight clients send this again and again, read nothing, and hang up.
+/// Four clients send this again and again, read nothing, and hang up.
 async fn hit_and_run(server: &Server, frame: &Bytes) {
     let flood: Bytes = frame.repeat(((1 << 20) / frame.len()).max(1)).into();
-    let attackers = (0..8).map(|_| {
+    let attackers = (0..4).map(|_| {
         let (address, flood) = (server.address.clone(), flood.clone());
         tokio::spawn(async move {
             let mut connection = tokio::net::TcpStream::connect(address)
@@ -84,7 +84,7 @@ async fn metadata_of_everything() {
 
 #[tokio::test]
 async fn topics_that_are_created_by_asking_for_them() {
-    let topics = names(20_000)
+    let topics = names(10_000)
         .map(|name| MetadataRequestTopic::default().with_name(Some(topic_name(&name))));
     let request = MetadataRequest::default()
         .with_allow_auto_topic_creation(true)
@@ -108,7 +108,7 @@ async fn groups_to_be_listed() {
 
 #[tokio::test]
 async fn configurations_to_be_described() {
-    let resources = names(25_000).map(|name| {
+    let resources = names(8_000).map(|name| {
         DescribeConfigsResource::default()
             .with_resource_type(32)
             .with_resource_name(name.into())
@@ -122,7 +122,7 @@ async fn configurations_to_be_described() {
 
 #[tokio::test]
 async fn a_long_list_to_be_appended() {
-    let value = names(150_000).collect::<Vec<_>>().join(",");
+    let value = names(60_000).collect::<Vec<_>>().join(",");
     let config = AlterableConfig::default()
         .with_name("cleanup.policy".into())
         .with_config_operation(2)

@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::broker::broker;
 use super::wait::{DEADLINE, within};
@@ -38,6 +38,22 @@ impl RawClient {
             .await
             .expect("connect");
         stream.set_nodelay(true).expect("set TCP_NODELAY");
+        Self {
+            stream,
+            correlation_id: 0,
+        }
+    }
+
+    /// The same, and the system takes little off the broker's hands before somebody reads.
+    pub(crate) async fn connect_with_small_buffer(address: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_recv_buffer_size(64 * 1024)
+            .expect("set SO_RCVBUF");
+        let address = address.parse().expect("a literal address");
+        let stream = within(DEADLINE, "a connection", socket.connect(address))
+            .await
+            .expect("connect");
         Self {
             stream,
             correlation_id: 0,
