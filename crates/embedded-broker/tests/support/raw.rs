@@ -45,6 +45,7 @@ impl RawClient {
     }
 
     /// The same, and the system takes little off the broker's hands before somebody reads.
+    #[allow(dead_code, reason = "most tests read what they ask for")]
     pub(crate) async fn connect_with_small_buffer(address: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket
