@@ -48,6 +48,7 @@ why: ## Say why a group reads nothing: make why TOPIC=orders GROUP=shop
 test: ## Run every test; nothing needs to be running
 	cargo test --workspace
 	cargo test --package embedded-broker --features tls,sasl --test security
+	cargo test --package kafka-event-streaming --features avro --test avro
 
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace

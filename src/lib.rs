@@ -14,6 +14,7 @@
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
+//! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
@@ -26,6 +27,8 @@
 //!
 
 pub mod assignment;
+#[cfg(feature = "avro")]
+pub mod avro;
 pub mod child;
 pub mod circuit_breaker;
 pub mod config;
