@@ -161,8 +161,77 @@ pub enum Error {
         action: &'static str,
         /// The partitions: `orders-0, orders-1`.
         partitions: String,
+    /// This instance may write no more: another process began with the same transactional id, or a transaction took
+    /// longer than its time-out, after which the broker aborts it. What was not committed is not visible, and will not
+    /// be. In the first case stop; in the second, begin anew.
+    #[error(
+        "{transactional_id} was fenced: another process has this transactional id now, or a transaction took too long"
+    )]
+    Fenced {
+        /// The transactional id.
+        transactional_id: String,
+        /// What the broker said.
+        source: KafkaError,
+    },
+
+    /// A step of a transaction failed in a way that neither a retry nor an abort heals. If it was the commit, the
+    /// committed offsets say after a restart whether it happened.
+    #[error("could not {step} as {transactional_id}")]
+    Transaction {
+        /// What was tried.
+        step: &'static str,
+        /// The transactional id.
+        transactional_id: String,
         /// What the client reported.
         source: KafkaError,
+    },
+
+    /// Transactions failed again and again, so what is wrong does not heal by itself. Nothing of them is visible.
+    #[error("the transactions of {transactional_id} were aborted {times} times in a row")]
+    AbortedTooOften {
+        /// The transactional id.
+        transactional_id: String,
+        /// How many, without a commit in between.
+        times: u32,
+        /// Why the last one was.
+        source: Box<Error>,
+    },
+
+    /// A transform could not process a record. It, and all of its transaction, stays unprocessed.
+    #[error(
+        "could not process the record at offset {offset} of partition {partition} of topic {topic}"
+    )]
+    Transform {
+        /// The record's topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// What the transform said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A transform could not complete a transaction. Its records stay unprocessed.
+    #[error("could not complete a transaction")]
+    Complete {
+        /// What the transform said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// After an aborted transaction the consumer could not go back to the committed offsets. To read on from where it is
+    /// would pass over records.
+    #[error("could not go back to the committed offsets")]
+    Rewind {
+        /// What the client reported.
+        source: KafkaError,
+    },
+
+    /// The operating system gave no thread.
+    #[error("could not start a thread")]
+    Thread {
+        /// What it reported.
+        source: std::io::Error,
     },
 
     /// An event could not be turned into bytes. Nothing was sent.
@@ -205,9 +274,11 @@ impl Error {
     pub fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::Receive {
-                source: KafkaError::MessageConsumptionFatal(_)
-            }
+            Self::Fenced { .. }
+                | Self::Transaction { .. }
+                | Self::Receive {
+                    source: KafkaError::MessageConsumptionFatal(_)
+                }
         )
     }
 }

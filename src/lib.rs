@@ -15,6 +15,7 @@
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
+//! - [`transaction`]: consume, transform, produce, exactly once
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
@@ -53,5 +54,6 @@ pub mod retry;
 pub mod shutdown;
 pub mod topics;
 pub mod trace_context;
+pub mod transaction;
 
 pub use error::Error;
