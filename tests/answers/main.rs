@@ -15,9 +15,21 @@
 
 #[path = "right/01a_delivery_report_queued_first.rs"]
 mod right_01a_delivery_report_queued_first;
+#[path = "right/01b_flush_before_exit_awaits_the_reports.rs"]
+mod right_01b_flush_before_exit_awaits_the_reports;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
 mod wrong_01a_delivery_report_not_awaited;
 #[path = "wrong/01a_delivery_report_tries_for_ever.rs"]
 mod wrong_01a_delivery_report_tries_for_ever;
+#[path = "wrong/01b_flush_before_exit_flush_is_all.rs"]
+mod wrong_01b_flush_before_exit_flush_is_all;
+#[path = "wrong/01b_flush_before_exit_flush_per_record.rs"]
+mod wrong_01b_flush_before_exit_flush_per_record;
+#[path = "wrong/01b_flush_before_exit_no_flush.rs"]
+mod wrong_01b_flush_before_exit_no_flush;
+#[path = "wrong/01b_flush_before_exit_result_ignored.rs"]
+mod wrong_01b_flush_before_exit_result_ignored;
+#[path = "wrong/01b_flush_before_exit_waits_for_ever.rs"]
+mod wrong_01b_flush_before_exit_waits_for_ever;

@@ -1,0 +1,78 @@
+//! Wrong answer to 1b: waits as long as it takes.
+//! Refused with: "and its patience was"
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+
+/// How long the program may take to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Hands every reading to the producer, which sends in the background, and returns at once. Each of the futures is complete
+/// when the delivery report of its record is there.
+///
+/// # Errors
+///
+/// When the producer does not take a reading.
+fn enqueue(
+    producer: &FutureProducer,
+    topic: &str,
+    readings: &[String],
+) -> anyhow::Result<Vec<DeliveryFuture>> {
+    let mut reports = Vec::with_capacity(readings.len());
+    for reading in readings {
+        let queued = producer.send_result(record(topic, reading));
+        // A record that was not taken is handed back, for whoever wants to try again.
+        reports.push(queued.map_err(|(error, _record)| error)?);
+    }
+    Ok(reports)
+}
+
+/// Ends in order: returns when every record has been delivered, and gives up after `patience`.
+///
+/// # Errors
+///
+/// When records are left after `patience`: the text says how many. Also when the broker refused one.
+async fn finish(
+    producer: FutureProducer,
+    reports: Vec<DeliveryFuture>,
+    patience: Duration,
+) -> anyhow::Result<()> {
+    let reports_left = reports.len();
+    for report in reports {
+        let report = report.await?;
+        report.map_err(|(error, _record)| error).with_context(|| {
+            format!("one of {reports_left} records was not delivered within {patience:?}")
+        })?;
+    }
+    drop(producer);
+    Ok(())
+}
+
+/// A reading needs no key: any partition will do.
+fn record<'a>(topic: &'a str, reading: &'a str) -> FutureRecord<'a, str, str> {
+    FutureRecord::to(topic).payload(reading)
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let broker = embedded_broker::Broker::builder().start().await?;
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .create()
+        .context("make a producer")?;
+    let readings: Vec<String> = (0..1000)
+        .map(|number| format!("{number} degrees"))
+        .collect();
+    let reports = enqueue(&producer, "readings", &readings)?;
+    println!("in the queue: {}", producer.in_flight_count());
+    finish(producer, reports, PATIENCE).await?;
+    println!("delivered: {}", readings.len());
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "../../checks/01b_flush_before_exit.rs"]
+mod checks;
