@@ -361,7 +361,9 @@ fn every_test_that_the_readme_runs_by_name_exists() {
                     assert!(root().join(format!("tests/{value}.rs")).exists(), "{line}")
                 }
                 "--test" => assert!(
-                    root().join(format!("tests/workspace/{value}.rs")).exists(),
+                    [format!("{value}.rs"), format!("{value}/main.rs")]
+                        .iter()
+                        .any(|file| root().join("tests/workspace").join(file).exists()),
                     "{line}"
                 ),
                 "--bin" => assert!(
