@@ -161,6 +161,10 @@ pub enum Error {
         action: &'static str,
         /// The partitions: `orders-0, orders-1`.
         partitions: String,
+        /// What the client or the broker reported.
+        source: KafkaError,
+    },
+
     /// This instance may write no more: another process began with the same transactional id, or a transaction took
     /// longer than its time-out, after which the broker aborts it. What was not committed is not visible, and will not
     /// be. In the first case stop; in the second, begin anew.
