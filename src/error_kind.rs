@@ -164,7 +164,9 @@ impl Classify for Error {
             Self::Unreachable { .. }
             | Self::TopicNotReady { .. }
             | Self::FlushIncomplete { .. } => ErrorKind::Transient,
+            Self::ProducerClosed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
             Self::TopicNotCreated { code, .. } => code.kind(),
+            Self::SendAllStopped { source, .. } => source.kind(),
             // Wrong settings are refused when the client is created, whatever the code says.
             Self::Client { .. } => ErrorKind::Permanent,
             other => other
@@ -267,6 +269,22 @@ mod tests {
             code: Code::PolicyViolation,
         };
         assert_eq!(refused.kind(), ErrorKind::Permanent);
+        let stopped = Error::SendAllStopped {
+            delivered: 2,
+            source: Box::new(not_delivered(Code::QueueFull)),
+        };
+        assert_eq!(stopped.kind(), ErrorKind::Transient);
+        // Not even when the last abort was for a reason that passes: it did not pass.
+        let given_up = Error::AbortedTooOften {
+            transactional_id: "orders".to_owned(),
+            times: 5,
+            source: Box::new(not_delivered(Code::QueueFull)),
+        };
+        assert_eq!(given_up.kind(), ErrorKind::Permanent);
+        let closed = Error::ProducerClosed {
+            topic: "orders".to_owned(),
+        };
+        assert_eq!(closed.kind(), ErrorKind::Fatal);
         let client = Error::Client {
             client: "producer",
             source: KafkaError::ClientCreation("?".to_owned()),
