@@ -17,6 +17,8 @@
 mod right_01a_delivery_report_queued_first;
 #[path = "right/01b_flush_before_exit_awaits_the_reports.rs"]
 mod right_01b_flush_before_exit_awaits_the_reports;
+#[path = "right/02a_typed_events_match_on_the_headers.rs"]
+mod right_02a_typed_events_match_on_the_headers;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -33,3 +35,11 @@ mod wrong_01b_flush_before_exit_no_flush;
 mod wrong_01b_flush_before_exit_result_ignored;
 #[path = "wrong/01b_flush_before_exit_waits_for_ever.rs"]
 mod wrong_01b_flush_before_exit_waits_for_ever;
+#[path = "wrong/02a_typed_events_denies_unknown_fields.rs"]
+mod wrong_02a_typed_events_denies_unknown_fields;
+#[path = "wrong/02a_typed_events_forgets_the_headers.rs"]
+mod wrong_02a_typed_events_forgets_the_headers;
+#[path = "wrong/02a_typed_events_ignores_the_type.rs"]
+mod wrong_02a_typed_events_ignores_the_type;
+#[path = "wrong/02a_typed_events_unwraps.rs"]
+mod wrong_02a_typed_events_unwraps;
