@@ -19,6 +19,8 @@ mod right_01a_delivery_report_queued_first;
 mod right_01b_flush_before_exit_awaits_the_reports;
 #[path = "right/02a_typed_events_match_on_the_headers.rs"]
 mod right_02a_typed_events_match_on_the_headers;
+#[path = "right/02b_evolve_a_schema_a_struct_for_version_1.rs"]
+mod right_02b_evolve_a_schema_a_struct_for_version_1;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -43,3 +45,11 @@ mod wrong_02a_typed_events_forgets_the_headers;
 mod wrong_02a_typed_events_ignores_the_type;
 #[path = "wrong/02a_typed_events_unwraps.rs"]
 mod wrong_02a_typed_events_unwraps;
+#[path = "wrong/02b_evolve_a_schema_header_stays_1.rs"]
+mod wrong_02b_evolve_a_schema_header_stays_1;
+#[path = "wrong/02b_evolve_a_schema_kilograms_as_grams.rs"]
+mod wrong_02b_evolve_a_schema_kilograms_as_grams;
+#[path = "wrong/02b_evolve_a_schema_missing_fields_are_zero.rs"]
+mod wrong_02b_evolve_a_schema_missing_fields_are_zero;
+#[path = "wrong/02b_evolve_a_schema_version_1_is_over.rs"]
+mod wrong_02b_evolve_a_schema_version_1_is_over;

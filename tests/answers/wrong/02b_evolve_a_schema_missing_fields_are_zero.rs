@@ -1,0 +1,101 @@
+//! Wrong answer to 2b: reads both versions with one struct, whose fields may be missing.
+//! Refused with: "the weight was lost"
+
+use anyhow::Context;
+use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
+use rdkafka::{Message, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A parcel has come by a depot, and was weighed there: version 2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ParcelScanned {
+    #[serde(alias = "parcel")]
+    parcel_id: String,
+    depot: String,
+    #[serde(default)]
+    weight_grams: u64,
+}
+
+/// The header with the version that a record was written in.
+const VERSION_HEADER: &str = "schema-version";
+
+/// The payload of an event, as JSON, and the header with its version.
+///
+/// # Errors
+///
+/// When the event has no form in JSON.
+fn encode(event: &ParcelScanned) -> anyhow::Result<(Vec<u8>, OwnedHeaders)> {
+    Ok((serde_json::to_vec(event)?, version_header(2)))
+}
+
+/// The event in a record of either version.
+///
+/// # Errors
+///
+/// When its version is unknown, or it is not what its version promises.
+fn decode(record: &OwnedMessage) -> anyhow::Result<ParcelScanned> {
+    let payload = record.payload().context("the record has no payload")?;
+    let value = serde_json::from_slice(payload)?;
+    version(record)?;
+    Ok(serde_json::from_value(upcast(&value)?)?)
+}
+
+/// Makes version 1 into version 2.
+///
+/// # Errors
+///
+/// When a field of version 1 is missing, or is something else.
+fn upcast(version_1: &Value) -> anyhow::Result<Value> {
+    Ok(version_1.clone())
+}
+
+/// The header of a record of this version.
+fn version_header(version: u32) -> OwnedHeaders {
+    let value = Some(version.to_string());
+    let value = value.as_deref();
+    OwnedHeaders::new().insert(Header {
+        key: VERSION_HEADER,
+        value,
+    })
+}
+
+/// The version that a record's header tells.
+fn version(record: &OwnedMessage) -> anyhow::Result<u32> {
+    let headers = record.headers().context("the record has no headers")?;
+    let header = headers.iter().find(|header| header.key == VERSION_HEADER);
+    let value = header.and_then(|header| header.value);
+    let text = str::from_utf8(value.context("the record tells no version")?)?;
+    text.parse()
+        .with_context(|| format!("{text:?} is no version"))
+}
+
+/// A record as a consumer gets it.
+fn record(payload: Vec<u8>, headers: OwnedHeaders) -> OwnedMessage {
+    let topic = "parcels".to_owned();
+    OwnedMessage::new(
+        Some(payload),
+        None,
+        topic,
+        Timestamp::now(),
+        0,
+        0,
+        Some(headers),
+    )
+}
+
+fn main() -> anyhow::Result<()> {
+    let old = json!({"parcel": "parcel-1", "depot": "Ghent", "kilograms": 2});
+    println!("version 1: {old}");
+    println!("upcast:    {}", upcast(&old)?);
+    let event = decode(&record(old.to_string().into_bytes(), version_header(1)))?;
+    println!("read:      {event:?}");
+    let (payload, headers) = encode(&event)?;
+    println!("version 2: {}", String::from_utf8_lossy(&payload));
+    println!("read:      {:?}", decode(&record(payload, headers))?);
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "../../checks/02b_evolve_a_schema.rs"]
+mod checks;
