@@ -3,7 +3,7 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
-# The broker's port on this machine. The default is also that of docker-compose.yml and src/config.rs: a test compares
+# The broker's port on this machine. The default is also that of docker-compose.yml and src/config/bootstrap_servers.rs: a test compares
 # them.
 INFRA_PORT=${INFRA_PORT:-9092}
 INFRA_UI_PORT=${INFRA_UI_PORT:-8080}

@@ -88,11 +88,12 @@ mod tests {
     use rdkafka::producer::BaseProducer;
 
     use super::*;
+    use crate::config::DEFAULT_BOOTSTRAP_SERVERS;
 
     /// X3: librdkafka takes the properties, also where the profile's delivery timeout is longer than the transaction's.
     #[test]
     fn librdkafka_takes_every_property() {
-        let cluster = Cluster::new("localhost:9092".parse().unwrap());
+        let cluster = Cluster::new(DEFAULT_BOOTSTRAP_SERVERS.parse().unwrap());
         let settings = TransactionSettings {
             transaction_timeout: Duration::from_secs(1),
             ..TransactionSettings::new("group", "id")
