@@ -6,8 +6,11 @@
     reason = "a test ends by a panic"
 )]
 
+#[allow(dead_code, reason = "pipelines make their topics themselves")]
 mod common;
 
+#[path = "transaction/crash.rs"]
+mod crash;
 #[path = "transaction/faults.rs"]
 mod faults;
 #[path = "transaction/pipeline.rs"]

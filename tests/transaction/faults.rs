@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use embedded_broker::{ApiKey, Broker, ErrorCode, Fault, FaultBuilder};
+use embedded_broker::{ApiKey, Broker, ErrorCode, Fault};
+use futures::future::join_all;
 use kafka_event_streaming::Error;
 use kafka_event_streaming::config::{Cluster, IsolationLevel};
 use kafka_event_streaming::transaction::{
@@ -30,137 +31,134 @@ async fn start_broker() -> (Broker, Cluster) {
     (broker, cluster)
 }
 
-/// Has `fault` strike a request of `api` before anything was processed and again in the middle, and expects every result
-/// exactly once all the same.
-async fn survive(api: ApiKey, fault: impl Fn(FaultBuilder) -> Fault) -> Summary {
+/// What goes wrong with a request.
+#[derive(Clone, Copy, Debug)]
+enum Strike {
+    /// It is refused.
+    Error(ErrorCode),
+    /// It is done, and the answer says that it was not.
+    ApplyThenError(ErrorCode),
+    /// It is lost with its connection.
+    Drop,
+    /// It is done, and the answer is lost with the connection.
+    ApplyThenDrop,
+}
+
+impl Strike {
+    fn once(self, broker: &Broker, api: ApiKey) -> Fault {
+        // Not those of the producer that fills the input.
+        let on = broker.faults().on(api).transactional_id("processor").once();
+        match self {
+            Self::Error(error) => on.error(error),
+            Self::ApplyThenError(error) => on.apply_then_error(error),
+            Self::Drop => on.drop_connection(),
+            Self::ApplyThenDrop => on.apply_then_drop(),
+        }
+    }
+}
+
+/// Strikes a request of `api` before anything was committed and again later, and expects every result exactly once all
+/// the same.
+async fn survive(api: ApiKey, strike: Strike) -> Summary {
     let (broker, cluster) = start_broker().await;
     let pipeline = Pipeline::create(&cluster).await;
     pipeline.fill(100).await;
-    // Of one request an API at most before the first commit; Produce is also used to fill the input.
-    let early = fault(broker.faults().on(api).transactional_id("processor").once());
+    let early = strike.once(&broker, api);
     let processor = pipeline.start(&pipeline.settings("processor"));
     pipeline.visible(IsolationLevel::ReadCommitted, 100).await;
-    assert_eq!(early.hits(), 1, "{api:?}");
+    assert_eq!(early.hits(), 1, "{api:?}, {strike:?}");
 
-    let late = fault(broker.faults().on(api).transactional_id("processor").once());
+    let late = strike.once(&broker, api);
     pipeline.fill_range(100..200).await;
     pipeline.expect_exactly_once().await;
     let summary = processor.stop().await;
-    assert_eq!(summary.records, 200, "{api:?}");
+    assert_eq!(summary.records, 200, "{api:?}, {strike:?}");
     // A producer is initialized once.
-    if api != ApiKey::InitProducerId {
-        assert_eq!(late.hits(), 1, "{api:?}");
-    }
+    let is_repeated = api != ApiKey::InitProducerId;
+    assert_eq!(late.hits(), u64::from(is_repeated), "{api:?}, {strike:?}");
     summary
+}
+
+/// Connections that are dropped before and after the request, and `others`, each with a broker of its own, side by side.
+async fn survive_all(api: ApiKey, others: &[Strike]) {
+    let strikes = [Strike::Drop, Strike::ApplyThenDrop];
+    let strikes = strikes.iter().chain(others);
+    join_all(strikes.map(|strike| survive(api, *strike))).await;
 }
 
 /// S3-14: taking the transactional id over.
 #[tokio::test(flavor = "multi_thread")]
 async fn initializing_survives() {
-    survive(ApiKey::InitProducerId, |on| {
-        on.error(ErrorCode::CoordinatorLoadInProgress)
-    })
-    .await;
-    survive(ApiKey::InitProducerId, |on| {
-        on.error(ErrorCode::ConcurrentTransactions)
-    })
-    .await;
-    survive(ApiKey::InitProducerId, |on| {
-        on.error(ErrorCode::NotCoordinator)
-    })
-    .await;
-    survive(ApiKey::InitProducerId, |on| on.drop_connection()).await;
-    survive(ApiKey::InitProducerId, |on| on.apply_then_drop()).await;
+    let errors = [
+        Strike::Error(ErrorCode::CoordinatorLoadInProgress),
+        Strike::Error(ErrorCode::ConcurrentTransactions),
+        Strike::Error(ErrorCode::NotCoordinator),
+    ];
+    survive_all(ApiKey::InitProducerId, &errors).await;
 }
 
 /// S3-14: naming the partitions that are written to.
 #[tokio::test(flavor = "multi_thread")]
 async fn adding_partitions_survives() {
-    survive(ApiKey::AddPartitionsToTxn, |on| {
-        on.error(ErrorCode::ConcurrentTransactions)
-    })
-    .await;
-    survive(ApiKey::AddPartitionsToTxn, |on| {
-        on.error(ErrorCode::NotCoordinator)
-    })
-    .await;
-    survive(ApiKey::AddPartitionsToTxn, |on| on.drop_connection()).await;
-    survive(ApiKey::AddPartitionsToTxn, |on| on.apply_then_drop()).await;
+    let errors = [
+        Strike::Error(ErrorCode::ConcurrentTransactions),
+        Strike::Error(ErrorCode::NotCoordinator),
+    ];
+    survive_all(ApiKey::AddPartitionsToTxn, &errors).await;
 }
 
 /// S3-14: writing the results.
 #[tokio::test(flavor = "multi_thread")]
 async fn writing_survives() {
-    survive(ApiKey::Produce, |on| {
-        on.error(ErrorCode::NotLeaderOrFollower)
-    })
-    .await;
-    survive(ApiKey::Produce, |on| on.error(ErrorCode::KafkaStorageError)).await;
-    survive(ApiKey::Produce, |on| on.drop_connection()).await;
-    survive(ApiKey::Produce, |on| on.apply_then_drop()).await;
-    survive(ApiKey::Produce, |on| {
-        on.apply_then_error(ErrorCode::RequestTimedOut)
-    })
-    .await;
+    let errors = [
+        Strike::Error(ErrorCode::NotLeaderOrFollower),
+        Strike::Error(ErrorCode::KafkaStorageError),
+        Strike::ApplyThenError(ErrorCode::RequestTimedOut),
+    ];
+    survive_all(ApiKey::Produce, &errors).await;
 }
 
 /// S3-14: saying that offsets belong to the transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn adding_offsets_survives() {
-    survive(ApiKey::AddOffsetsToTxn, |on| {
-        on.error(ErrorCode::CoordinatorLoadInProgress)
-    })
-    .await;
-    survive(ApiKey::AddOffsetsToTxn, |on| on.drop_connection()).await;
-    survive(ApiKey::AddOffsetsToTxn, |on| on.apply_then_drop()).await;
+    let errors = [Strike::Error(ErrorCode::CoordinatorLoadInProgress)];
+    survive_all(ApiKey::AddOffsetsToTxn, &errors).await;
 }
 
 /// S3-14: handing the offsets to the group's coordinator.
 #[tokio::test(flavor = "multi_thread")]
 async fn committing_offsets_survives() {
-    survive(ApiKey::TxnOffsetCommit, |on| {
-        on.error(ErrorCode::CoordinatorLoadInProgress)
-    })
-    .await;
-    survive(ApiKey::TxnOffsetCommit, |on| {
-        on.error(ErrorCode::NotCoordinator)
-    })
-    .await;
-    survive(ApiKey::TxnOffsetCommit, |on| on.drop_connection()).await;
-    survive(ApiKey::TxnOffsetCommit, |on| on.apply_then_drop()).await;
+    let errors = [
+        Strike::Error(ErrorCode::CoordinatorLoadInProgress),
+        Strike::Error(ErrorCode::NotCoordinator),
+    ];
+    survive_all(ApiKey::TxnOffsetCommit, &errors).await;
 }
 
 /// S3-14: the end, where only the broker knows whether there was one.
 #[tokio::test(flavor = "multi_thread")]
 async fn ending_survives() {
-    survive(ApiKey::EndTxn, |on| {
-        on.error(ErrorCode::CoordinatorNotAvailable)
-    })
-    .await;
-    survive(ApiKey::EndTxn, |on| {
-        on.error(ErrorCode::ConcurrentTransactions)
-    })
-    .await;
-    survive(ApiKey::EndTxn, |on| on.drop_connection()).await;
-    survive(ApiKey::EndTxn, |on| on.apply_then_drop()).await;
-    survive(ApiKey::EndTxn, |on| {
-        on.apply_then_error(ErrorCode::CoordinatorNotAvailable)
-    })
-    .await;
+    let errors = [
+        Strike::Error(ErrorCode::CoordinatorNotAvailable),
+        Strike::Error(ErrorCode::ConcurrentTransactions),
+        Strike::ApplyThenError(ErrorCode::CoordinatorNotAvailable),
+    ];
+    survive_all(ApiKey::EndTxn, &errors).await;
 }
 
 /// S3-14: what cannot be tried again within the transaction is taken back and done anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn abortable_errors_are_aborted_and_tried_again() {
-    for (api, error) in [
+    let errors = [
         (ApiKey::Produce, ErrorCode::TopicAuthorizationFailed),
         (ApiKey::AddOffsetsToTxn, ErrorCode::GroupAuthorizationFailed),
         (ApiKey::TxnOffsetCommit, ErrorCode::IllegalGeneration),
         (ApiKey::TxnOffsetCommit, ErrorCode::UnknownMemberId),
         (ApiKey::EndTxn, ErrorCode::InvalidProducerIdMapping),
-    ] {
-        let summary = survive(api, |on| on.error(error)).await;
-        assert!(summary.aborted >= 2, "{api:?}, {error:?}: {summary:?}");
+    ];
+    let summaries = errors.map(|(api, error)| survive(api, Strike::Error(error)));
+    for (summary, error) in join_all(summaries).await.iter().zip(errors) {
+        assert!(summary.aborted >= 2, "{error:?}: {summary:?}");
     }
 }
 

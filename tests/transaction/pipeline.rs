@@ -33,6 +33,7 @@ pub(crate) struct Pipeline {
     pub(crate) input: String,
     pub(crate) output: String,
     pub(crate) group: String,
+    pub(crate) partitions: usize,
     /// What was written to the input, and seen in the output.
     pub(crate) ledger: Ledger,
 }
@@ -46,15 +47,20 @@ pub(crate) struct Running {
 
 impl Pipeline {
     pub(crate) async fn create(cluster: &Cluster) -> Self {
+        Self::with_partitions(cluster, PARTITIONS).await
+    }
+
+    pub(crate) async fn with_partitions(cluster: &Cluster, partitions: i32) -> Self {
         let pipeline = Self {
             cluster: cluster.clone(),
             input: unique_name("input"),
             output: unique_name("output"),
             group: unique_name("group"),
+            partitions: partitions as usize,
             ledger: Ledger::new(),
         };
         for topic in [&pipeline.input, &pipeline.output] {
-            topics::ensure_topic(cluster, topic, PARTITIONS)
+            topics::ensure_topic(cluster, topic, partitions)
                 .await
                 .expect("a test's topic has to be created");
         }
@@ -162,7 +168,7 @@ impl Pipeline {
                 Err(error) => eprintln!("{error:?}"),
             }
             let report = self.ledger.report();
-            let is_at_the_end = ended.len() == PARTITIONS as usize;
+            let is_at_the_end = ended.len() == self.partitions;
             if is_at_the_end && report.once + report.duplicated >= sent {
                 break;
             }
@@ -196,7 +202,7 @@ impl Pipeline {
         let mut ended = BTreeSet::new();
         let mut seen = 0;
         let deadline = Instant::now() + PATIENCE;
-        while seen < at_least || ended.len() < PARTITIONS as usize {
+        while seen < at_least || ended.len() < self.partitions {
             match consumer.next(Duration::from_millis(100)).await {
                 Ok(Polled::Record(record)) => {
                     seen += 1;
