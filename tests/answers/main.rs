@@ -25,6 +25,12 @@ mod right_01b_flush_before_exit_awaits_the_reports;
 mod right_02a_typed_events_match_on_the_headers;
 #[path = "right/02b_evolve_a_schema_a_struct_for_version_1.rs"]
 mod right_02b_evolve_a_schema_a_struct_for_version_1;
+#[path = "right/03a_commit_after_work_a_list_for_each_batch.rs"]
+mod right_03a_commit_after_work_a_list_for_each_batch;
+#[path = "right/03a_commit_after_work_async_commits.rs"]
+mod right_03a_commit_after_work_async_commits;
+#[path = "right/03a_commit_after_work_stored_offsets.rs"]
+mod right_03a_commit_after_work_stored_offsets;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -57,3 +63,13 @@ mod wrong_02b_evolve_a_schema_kilograms_as_grams;
 mod wrong_02b_evolve_a_schema_missing_fields_are_zero;
 #[path = "wrong/02b_evolve_a_schema_version_1_is_over.rs"]
 mod wrong_02b_evolve_a_schema_version_1_is_over;
+#[path = "wrong/03a_commit_after_work_auto_commit.rs"]
+mod wrong_03a_commit_after_work_auto_commit;
+#[path = "wrong/03a_commit_after_work_commit_first.rs"]
+mod wrong_03a_commit_after_work_commit_first;
+#[path = "wrong/03a_commit_after_work_error_swallowed.rs"]
+mod wrong_03a_commit_after_work_error_swallowed;
+#[path = "wrong/03a_commit_after_work_never_commits.rs"]
+mod wrong_03a_commit_after_work_never_commits;
+#[path = "wrong/03a_commit_after_work_offset_of_the_record.rs"]
+mod wrong_03a_commit_after_work_offset_of_the_record;
