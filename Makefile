@@ -3,11 +3,11 @@
 
 # Arguments for the program behind a target: make example-1 ARGS="--topic orders --group shop"
 ARGS ?=
-export INFRA INFRA_PORT INFRA_UI_PORT
+export INFRA INFRA_PORT INFRA_UI_PORT BOOK_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup infra-up infra-down infra-status infra-logs infra-reset examples exercises why \
-	test test-kafka rows lint coverage clean
+	book book-serve test test-kafka rows lint coverage clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z%-]*:.*## / { sub("%", "N", $$1); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ exercises: ## List the exercises: which are done, and which is next
 
 why: ## Say why a group reads nothing: make why TOPIC=orders GROUP=shop
 	@cargo run --quiet --bin why-nothing -- --topic "$(TOPIC)" --group "$(GROUP)"
+
+book: ## Build the book into target/book
+	@scripts/book.sh build
+
+book-serve: ## Serve the book on localhost:3000 (BOOK_PORT=... elsewhere)
+	@scripts/book.sh serve
 
 test: ## Run every test; nothing needs to be running
 	cargo test --workspace

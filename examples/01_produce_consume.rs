@@ -8,6 +8,8 @@
 //!
 //! Limit: one member in the group. If a second one with the same `--group` runs, what it reads counts as lost here.
 //!
+//! The book explains it line by line: book/src/01_produce_and_consume.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -34,6 +36,7 @@ const PARTITIONS: i32 = 3;
 /// The longest wait for one record or end of a partition. Joining the group is part of the first one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+// ANCHOR: main
 #[tokio::main]
 async fn main() -> Result<()> {
     kafka_event_streaming::logging::init();
@@ -73,7 +76,9 @@ async fn main() -> Result<()> {
     );
     Ok(())
 }
+// ANCHOR_END: main
 
+// ANCHOR: produce
 /// Sends `count` records without waiting in between, then awaits and prints each delivery report.
 async fn produce(
     producer: &RecordProducer,
@@ -108,6 +113,7 @@ async fn produce(
     }
     Ok(delivered)
 }
+// ANCHOR_END: produce
 
 /// Joins the group and reads to the end of every partition. Returns how many of the `delivered` records came back.
 async fn consume(
@@ -127,6 +133,7 @@ async fn consume(
     outcome
 }
 
+// ANCHOR: read_to_the_end
 async fn read_to_the_end(
     consumer: &RecordConsumer,
     topic: &ReadyTopic,
@@ -166,6 +173,7 @@ async fn read_to_the_end(
     }
     Ok(delivered.intersection(&received).count())
 }
+// ANCHOR_END: read_to_the_end
 
 /// The work that a record stands for. Here it is printing.
 fn process(record: &OwnedMessage) {

@@ -6,7 +6,7 @@
 //! Write the two functions below. Example 1 does the same with the library of this repository; here you use rdkafka
 //! itself: <https://docs.rs/rdkafka/latest/rdkafka/producer/struct.FutureProducer.html>.
 //!
-//! Check it with `make exercise-1a`.
+//! Check it with `make exercise-1a`. Read first: book/src/01_produce_and_consume.md
 
 use std::time::Duration;
 

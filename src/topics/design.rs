@@ -36,6 +36,7 @@ pub struct TopicDesign {
     pub retention: Duration,
 }
 
+// ANCHOR: tiers
 impl Tier {
     /// How many partitions, when nobody thought about it.
     pub fn partitions(self) -> i32 {
@@ -63,6 +64,7 @@ impl Tier {
         }
     }
 }
+// ANCHOR_END: tiers
 
 impl TopicDesign {
     /// A topic with the numbers of its tier.
@@ -88,6 +90,7 @@ impl TopicDesign {
         ]
     }
 
+    // ANCHOR: replication
     /// How many copies there are of each partition, on a cluster of so many brokers.
     ///
     /// A fixed 3 is refused by a cluster of one broker (row X7), and a fixed 1 loses everything with its broker.
@@ -103,6 +106,7 @@ impl TopicDesign {
         let all_but_one = self.replication(brokers) - 1;
         self.tier.min_insync_replicas().min(all_but_one.max(1))
     }
+    // ANCHOR_END: replication
 
     /// The settings of the topic, by Kafka's names
     /// (<https://kafka.apache.org/documentation/#topicconfigs>).

@@ -4,6 +4,7 @@ use embedded_broker::Broker;
 use kafka_event_streaming::config::Cluster;
 use kafka_event_streaming::topics;
 
+// ANCHOR: kafka
 /// A running Kafka: the cluster that `KAFKA_BOOTSTRAP_SERVERS` names, or else an embedded broker of the test's own on a
 /// free port, which stops when this is dropped.
 pub(crate) struct Kafka {
@@ -50,3 +51,4 @@ impl Kafka {
         name
     }
 }
+// ANCHOR_END: kafka

@@ -17,7 +17,7 @@ mod progress;
 use std::sync::LazyLock;
 
 use programs::Programs;
-use workspace_tests::{command, make, names, read, root, run};
+use workspace_tests::{is_begun, make, names, read, root, run};
 
 /// Ahead of the timed runs, so that their time is the check's and not the compiler's.
 static CHECKS_OF_EXERCISES: LazyLock<Programs> =
@@ -40,16 +40,7 @@ fn solutions() -> Vec<String> {
 
 /// The exercises that nobody has begun. A learner's progress is no fault; in continuous integration it would be one.
 fn stubs() -> Vec<String> {
-    let strict = std::env::var_os("CI").is_some();
-    let begun = |name: &String| {
-        let file = format!("exercises/{name}.rs");
-        let changed =
-            run(command("git").args(["diff", "--quiet", "HEAD", "--", &file])).code == Some(1);
-        changed || !read(&file).contains("todo!(")
-    };
-    let (begun, stubs): (Vec<_>, Vec<_>) = exercises()
-        .into_iter()
-        .partition(|name| !strict && begun(name));
+    let (begun, stubs): (Vec<_>, Vec<_>) = exercises().into_iter().partition(|name| is_begun(name));
     if !begun.is_empty() {
         eprintln!("skipped, because you have begun with them: {begun:?}");
     }

@@ -244,6 +244,8 @@ fn help_lists_every_target_and_none_is_long() {
         "examples",
         "exercise-N",
         "exercises",
+        "book",
+        "book-serve",
         "test",
         "test-kafka",
         "rows",

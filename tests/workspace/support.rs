@@ -50,6 +50,18 @@ pub fn files(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a learner has begun with this exercise. In continuous integration nobody has: a stub without its `todo!` is a
+/// mistake there.
+pub fn is_begun(exercise: &str) -> bool {
+    if std::env::var_os("CI").is_some() {
+        return false;
+    }
+    let file = format!("exercises/{exercise}.rs");
+    let changed =
+        run(command("git").args(["diff", "--quiet", "HEAD", "--", &file])).code == Some(1);
+    changed || !read(&file).contains("todo!(")
+}
+
 /// A program in the repository's directory, without the variables that a person has not set and a test run has.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());

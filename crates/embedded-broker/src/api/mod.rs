@@ -283,6 +283,7 @@ pub(crate) fn start(
     }
 }
 
+// ANCHOR: serve
 /// Decodes, handles and encodes one request; waits where the API waits.
 async fn serve<A: Api>(
     shared: Arc<Shared>,
@@ -334,6 +335,7 @@ async fn serve<A: Api>(
     };
     encode(A::KEY, version, correlation_id, &response).map(Some)
 }
+// ANCHOR_END: serve
 
 fn encode(
     api: ApiKey,

@@ -43,6 +43,7 @@ impl Api for Produce {
     type Request = CheckedProduce;
     type Response = ProduceResponse;
 
+    // ANCHOR: handle
     fn handle(
         state: &mut State,
         cx: &Context,
@@ -77,6 +78,7 @@ impl Api for Produce {
         }
         answer(state, cx, request)
     }
+    // ANCHOR_END: handle
 
     /// Looks at the records of the batches whose topics ask for that.
     fn work(request: &mut CheckedProduce, end: Instant) {
@@ -130,6 +132,7 @@ fn answer(state: &State, cx: &Context, request: &mut CheckedProduce) -> Outcome<
     }
 }
 
+// ANCHOR: append
 /// Appends a batch. None if somebody has to look at its records first.
 fn append(
     state: &mut State,
@@ -180,6 +183,7 @@ fn append(
             .with_log_start_offset(partition.log.start_offset()),
     ))
 }
+// ANCHOR_END: append
 
 /// Whether the producer of a transactional batch has the partition in its open transaction.
 fn verify(

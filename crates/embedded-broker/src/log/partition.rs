@@ -89,6 +89,7 @@ impl PartitionLog {
         self.epochs.end(epoch, self.start_offset, self.end_offset)
     }
 
+    // ANCHOR: append
     /// Appends a batch that [`BatchHeader::check`] accepted. A batch that its idempotent producer sends again is not
     /// written twice but answered as the first time.
     ///
@@ -150,6 +151,7 @@ impl PartitionLog {
             written: true,
         })
     }
+    // ANCHOR_END: append
 
     /// Puts a batch at the end of the log, in a new segment if it is time for one.
     pub(super) fn write(

@@ -155,6 +155,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Connection<R, W> {
         self.serve_requests(false).await.map(drop)
     }
 
+    // ANCHOR: serve_requests
     /// Serves requests until the client hangs up or, if that is asked for, has authenticated.
     async fn serve_requests(&mut self, until_authenticated: bool) -> Result<Stopped, Ended> {
         let mut turn_ends = Instant::now() + TURN;
@@ -187,6 +188,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Connection<R, W> {
         }
         Ok(Stopped::HungUp)
     }
+    // ANCHOR_END: serve_requests
 
     /// Lets a client in that has authenticated, and tells one that has failed.
     async fn look_at_authentication(&mut self) -> Result<(), Ended> {
@@ -299,6 +301,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Connection<R, W> {
         }
     }
 
+    // ANCHOR: answer
     /// Serves one request.
     async fn answer(&mut self, mut frame: Bytes) -> Result<Served, Ended> {
         let found = find_api(&frame)?;
@@ -370,6 +373,7 @@ impl<R: Incoming, W: AsyncWrite + Unpin> Connection<R, W> {
             }
         }
     }
+    // ANCHOR_END: answer
 }
 
 /// Answers a request with an error, and does nothing of what it asks for.

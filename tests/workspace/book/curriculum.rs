@@ -1,0 +1,192 @@
+//! Chapters, examples and exercises: the number holds them together, and each leads to the others.
+
+use workspace_tests::names as names_in;
+
+use crate::book::{Book, Complaint, Page};
+
+/// Chapters with an example of their own.
+const LESSONS: std::ops::RangeInclusive<u32> = 1..=10;
+
+/// Chapters of [`LESSONS`] that are not written yet. Their examples wait; a chapter that is there has to be off this list.
+pub(crate) const TO_COME: &[u32] = &[2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+/// The sections of every lesson, in order. Others may stand between them.
+const SECTIONS: [&str; 9] = [
+    "what-you-can-do-afterwards",
+    "the-idea",
+    "predict",
+    "the-example",
+    "run-it",
+    "common-mistakes",
+    "exercises",
+    "questions",
+    "where-it-is-documented",
+];
+
+pub(crate) fn complaints(book: &Book, to_come: &[u32]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for number in LESSONS {
+        match book.pages.iter().find(|page| page.number() == Some(number)) {
+            Some(page) if to_come.contains(&number) => {
+                complaints.push(page.complain(
+                    1,
+                    "this chapter is there: take it off the list of those to come",
+                ));
+            }
+            Some(page) => complaints.extend(look_at_lesson(page)),
+            None => {}
+        }
+    }
+    for (folder, kind) in [("examples", "example"), ("exercises", "exercise")] {
+        if !book.root.join(folder).exists() {
+            continue;
+        }
+        // An absolute path stays itself when it is joined to the repository's.
+        for name in names_in(&book.root.join(folder).to_string_lossy(), ".rs") {
+            complaints.extend(look_at_program(book, to_come, folder, kind, &name));
+        }
+    }
+    complaints
+}
+
+/// The skeleton of a lesson, and its picture.
+fn look_at_lesson(page: &Page) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    let mut place = 0;
+    for section in SECTIONS {
+        match page.anchors.iter().skip(place).position(|id| id == section) {
+            Some(found) => place += found + 1,
+            None => complaints.push(page.complain(
+                1,
+                format!("the section {section} is missing, or not in its place"),
+            )),
+        }
+    }
+    if !page
+        .fences
+        .iter()
+        .any(|fence| fence.info.starts_with("diagram "))
+    {
+        complaints.push(page.complain(1, "this lesson has no diagram"));
+    }
+    if !page.text.contains("<details>") {
+        complaints.push(page.complain(1, "the questions have no folded answers"));
+    }
+    complaints
+}
+
+/// A program and its chapter name each other.
+fn look_at_program(
+    book: &Book,
+    to_come: &[u32],
+    folder: &str,
+    kind: &str,
+    name: &str,
+) -> Option<Complaint> {
+    let file = format!("{folder}/{name}.rs");
+    let number = name.split_once('_')?.0;
+    let lesson: u32 = number
+        .trim_end_matches(|letter: char| letter.is_ascii_lowercase())
+        .parse()
+        .ok()?;
+    let Some(page) = book.pages.iter().find(|page| page.number() == Some(lesson)) else {
+        let what = format!("there is no chapter {lesson} for it");
+        return (!to_come.contains(&lesson)).then(|| Complaint::new(file, 1, what));
+    };
+    let command = format!("make {kind}-{}", number.trim_start_matches('0'));
+    for needed in [file.as_str(), &command] {
+        let is_there = |text: &str| {
+            text.split_once(needed)
+                .is_some_and(|(_, rest)| !rest.starts_with(char::is_alphanumeric))
+        };
+        if !is_there(&page.text) {
+            return Some(page.complain(1, format!("it does not name {needed}")));
+        }
+    }
+    let back = format!("book/src/{}", page.name);
+    let program = book.read(&file)?;
+    (!program.contains(&back))
+        .then(|| Complaint::new(file, 1, format!("it does not name its chapter, {back}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaints;
+    use crate::fixture::{Fixture, complains};
+
+    const PAGE: &str = "book/src/01_first.md";
+
+    #[test]
+    fn a_lesson_and_its_programs_that_name_each_other_are_left_alone() {
+        assert!(complaints(&Fixture::sound().book(), &[2]).is_empty());
+    }
+
+    #[test]
+    fn a_program_that_its_chapter_does_not_reach_is_noticed() {
+        for (from, to, says) in [
+            (
+                "`examples/01_first.rs`",
+                "the one",
+                "not name examples/01_first.rs",
+            ),
+            ("make example-1", "make book", "not name make example-1"),
+            (
+                "`exercises/01a_first.rs`",
+                "it",
+                "not name exercises/01a_first.rs",
+            ),
+            (
+                "`make exercise-1a`",
+                "`make exercise-1ab`",
+                "not name make exercise-1a",
+            ),
+        ] {
+            let fixture = Fixture::sound().replace(PAGE, "../../examples/01_first.rs", "x");
+            complains(
+                &complaints(&fixture.replace(PAGE, from, to).book(), &[]),
+                says,
+            );
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_lead_back_is_noticed() {
+        for file in ["examples/01_first.rs", "exercises/01a_first.rs"] {
+            let fixture = Fixture::sound().replace(file, "book/src/01_first.md", "the book");
+            complains(
+                &complaints(&fixture.book(), &[]),
+                "does not name its chapter",
+            );
+        }
+    }
+
+    #[test]
+    fn chapters_to_come_are_not_to_come_for_ever() {
+        let fixture = Fixture::sound();
+        fixture.write("examples/02_second.rs", "//! Example 2.\n");
+        assert!(complaints(&fixture.book(), &[2]).is_empty());
+        complains(&complaints(&fixture.book(), &[]), "no chapter 2");
+        complains(
+            &complaints(&Fixture::sound().book(), &[1]),
+            "take it off the list",
+        );
+    }
+
+    #[test]
+    fn a_lesson_without_a_section_a_picture_or_answers_is_noticed() {
+        for (from, to, says) in [
+            ("## Predict", "## Guess", "the section predict"),
+            ("```diagram An arrow\n──▶\n```", "", "no diagram"),
+            ("<details>", "", "folded answers"),
+        ] {
+            complains(
+                &complaints(&Fixture::sound().replace(PAGE, from, to).book(), &[]),
+                says,
+            );
+        }
+        let swapped = Fixture::sound()
+            .replace(PAGE, "## Predict", "## X")
+            .replace(PAGE, "## Run it", "## Run it\n\n## Predict");
+        assert!(!complaints(&swapped.book(), &[]).is_empty());
+    }
+}
