@@ -19,7 +19,7 @@
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
-//! - [`logging`]: quiet by default, `RUST_LOG` opens it
+//! - [`logging`]: quiet by default; `RUST_LOG` opens it, `LOG_FORMAT=json` is for machines
 //! - [`retry`]: try again, later each time, and stop in time
 //! - [`circuit_breaker`]: stop calling what does not answer, and find out carefully when it does again
 //! - [`error_kind`]: which errors pass, which stay, and which end a transaction or a client
