@@ -135,10 +135,12 @@ impl Reports {
 
 impl ClientContext for Reports {
     fn stats(&self, statistics: Statistics) {
-        let health = self.monitor.update(&statistics);
+        let health = self.monitor.next(&statistics);
         if let Some(observer) = &self.observer {
             observer.health(&health);
         }
+        // Last: whoever waits for a value may then look at the observer.
+        self.monitor.show(health);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

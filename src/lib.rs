@@ -6,6 +6,7 @@
 //! - [`event`]: typed events, their headers, and versions
 //! - [`event_producer`]: send typed events, with headers and many at a time
 //! - [`trace_context`]: W3C trace context through headers
+//! - [`metrics`]: numbers for Prometheus
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
 //! - [`delivery`]: delivery reports, from librdkafka's thread to whoever waits for them
@@ -46,6 +47,7 @@ pub mod event_producer;
 pub mod ledger;
 pub mod logging;
 mod member;
+pub mod metrics;
 pub mod order;
 pub mod producer;
 pub mod producer_health;

@@ -216,7 +216,8 @@ impl RecordProducer {
 
     /// Waits until every record has its delivery report. Whoever ends the process without it loses what is queued.
     ///
-    /// Once, at the end or now and then. After every record it costs a round trip for each (row X4).
+    /// Once, at the end or now and then. After every record it costs a round trip for each (row X4). Records that linger
+    /// go on doing so: a flush takes at least the [`linger`](ProducerSettings::linger) that is left.
     ///
     /// # Errors
     ///

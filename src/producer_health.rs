@@ -87,8 +87,8 @@ impl HealthMonitor {
         self.latest.subscribe()
     }
 
-    /// Makes the next value, and shows it to those who watch.
-    pub(crate) fn update(&self, statistics: &Statistics) -> ProducerHealth {
+    /// Makes the next value.
+    pub(crate) fn next(&self, statistics: &Statistics) -> ProducerHealth {
         let delivered = self.delivered.load(Ordering::Relaxed);
         let failed = self.failed.load(Ordering::Relaxed);
         let trouble = self
@@ -96,21 +96,22 @@ impl HealthMonitor {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take();
-        let health = {
-            let before = self.latest.borrow();
-            ProducerHealth {
-                error_rate: share(
-                    failed.saturating_sub(before.failed),
-                    delivered.saturating_sub(before.delivered),
-                ),
-                delivered,
-                failed,
-                trouble,
-                ..from_statistics(statistics)
-            }
-        };
-        self.latest.send_replace(health.clone());
-        health
+        let before = self.latest.borrow();
+        ProducerHealth {
+            error_rate: share(
+                failed.saturating_sub(before.failed),
+                delivered.saturating_sub(before.delivered),
+            ),
+            delivered,
+            failed,
+            trouble,
+            ..from_statistics(statistics)
+        }
+    }
+
+    /// Shows a value to those who watch.
+    pub(crate) fn show(&self, health: ProducerHealth) {
+        self.latest.send_replace(health);
     }
 }
 
@@ -196,7 +197,7 @@ mod tests {
     /// S1-19: queue, errors and latency as one value; the slowest broker counts.
     #[test]
     fn statistics_become_health() {
-        let health = HealthMonitor::default().update(&statistics());
+        let health = HealthMonitor::default().next(&statistics());
         assert_eq!(
             (
                 health.queued_records,
@@ -226,13 +227,14 @@ mod tests {
         for _ in 0..3 {
             monitor.delivered();
         }
-        let health = monitor.update(&statistics());
+        let health = monitor.next(&statistics());
         assert_eq!((health.delivered, health.failed), (3, 1));
         assert!((health.error_rate - 0.25).abs() < f64::EPSILON);
         assert_eq!(health.trouble.as_deref(), Some("refused"));
+        monitor.show(health);
 
         monitor.delivered();
-        let health = monitor.update(&statistics());
+        let health = monitor.next(&statistics());
         assert_eq!((health.delivered, health.failed), (4, 1));
         assert_eq!((health.error_rate, health.trouble), (0.0, None));
     }
