@@ -30,9 +30,10 @@
 //! # }
 //! ```
 
+use std::borrow::Borrow;
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::fmt;
+use std::io::Write;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,12 +46,9 @@ use tracing::Span;
 use crate::Error;
 use crate::config::{Cluster, ProducerSettings};
 use crate::event::{self, Event, SOURCE_HEADER, TIMESTAMP_HEADER, TYPE_HEADER, VERSION_HEADER};
+use crate::in_flight::InFlight;
 use crate::producer::{Delivery, PendingDelivery, Record, RecordProducer, publish_span};
 use crate::trace_context::{self, TRACEPARENT_HEADER, TRACESTATE_HEADER};
-
-/// How many events [`EventProducer::send_all`] keeps on their way: enough for several full batches, and no more reports
-/// in memory than that.
-const IN_FLIGHT: usize = 20_000;
 
 /// A buffer that grew beyond this, in bytes, is given back to the system.
 const KEPT_BUFFER: usize = 64 * 1024;
@@ -58,6 +56,10 @@ const KEPT_BUFFER: usize = 64 * 1024;
 thread_local! {
     /// Where events are encoded. librdkafka copies the payload into its queue, so one buffer serves event after event.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+
+    /// The last timestamp, with its millisecond since 1970. Events of one millisecond share it: writing it costs as much
+    /// as encoding a small event.
+    static TIMESTAMP: Cell<(i64, [u8; 24])> = const { Cell::new((i64::MIN, [0; 24])) };
 }
 
 /// A producer of one type of event for one topic. Clones, and producers that [share](Self::sharing) a
@@ -133,49 +135,42 @@ impl<T: Event> EventProducer<T> {
         pending
     }
 
-    /// Sends all of `events`, many at a time, and returns how many were delivered.
+    /// Sends all of `events`, owned or borrowed, many at a time, and returns how many were delivered.
     ///
     /// # Errors
     ///
     /// As [`send_stream`](Self::send_stream).
-    pub async fn send_all(&self, events: impl IntoIterator<Item = T>) -> Result<usize, Error> {
+    pub async fn send_all<E: Borrow<T>>(
+        &self,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<usize, Error> {
         self.send_stream(stream::iter(events)).await
     }
 
-    /// Sends all that `events` brings, many at a time, and returns how many were delivered.
+    /// Sends all that `events` brings, owned or borrowed, many at a time, and returns how many were delivered.
     ///
     /// # Errors
     ///
     /// [`Error::SendAllStopped`] with the first failure, as [`send`](Self::send) has it, and with how many events were
     /// delivered. No further ones are taken after it, and those on their way are waited for.
-    pub async fn send_stream(&self, events: impl Stream<Item = T>) -> Result<usize, Error> {
+    pub async fn send_stream<E: Borrow<T>>(
+        &self,
+        events: impl Stream<Item = E>,
+    ) -> Result<usize, Error> {
         let mut events = std::pin::pin!(events.fuse());
-        let mut pending: VecDeque<PendingDelivery> = VecDeque::new();
-        let mut outcome = Outcome::default();
-        while outcome.failure.is_none() {
+        let mut in_flight = InFlight::new();
+        while !in_flight.has_failed() {
             tokio::select! {
                 // Fills the window first: reports are looked at when it is full, or when there is nothing to send.
                 biased;
-                event = events.next(), if pending.len() < IN_FLIGHT => match event {
-                    Some(event) => match self.enqueue(&event).await {
-                        Ok(report) => pending.push_back(report),
-                        Err(error) => outcome.failure = Some(error),
-                    },
+                event = events.next(), if !in_flight.is_full() => match event {
+                    Some(event) => in_flight.add(self.enqueue(event.borrow()).await),
                     None => break,
                 },
-                report = oldest(&mut pending), if !pending.is_empty() => outcome.count(report),
+                () = in_flight.next_report() => {}
             }
         }
-        for report in pending {
-            outcome.count(report.await);
-        }
-        match outcome.failure {
-            None => Ok(outcome.delivered),
-            Some(source) => Err(Error::SendAllStopped {
-                delivered: outcome.delivered,
-                source: Box::new(source),
-            }),
-        }
+        in_flight.finish().await
     }
 
     /// Waits until every record of the client has its delivery report, those of other topics included.
@@ -205,9 +200,11 @@ impl<T: Event> EventProducer<T> {
     /// What every event carries beside its content, so that a reader can decide before it decodes, and a trace goes on
     /// (rows S2-05, S1-10).
     fn headers(&self, span: &Span) -> OwnedHeaders {
-        let timestamp = format!("{:.3}", Timestamp::now());
         let mut headers = OwnedHeaders::new_with_capacity(6)
-            .insert(header(TIMESTAMP_HEADER, &timestamp))
+            .insert(Header {
+                key: TIMESTAMP_HEADER,
+                value: Some(&timestamp()),
+            })
             .insert(header(SOURCE_HEADER, self.records.service()))
             .insert(header(TYPE_HEADER, T::TYPE))
             .insert(header(VERSION_HEADER, &self.version));
@@ -221,33 +218,18 @@ impl<T: Event> EventProducer<T> {
     }
 }
 
-/// What has become of the events so far.
-#[derive(Default)]
-struct Outcome {
-    delivered: usize,
-    /// The first one.
-    failure: Option<Error>,
-}
-
-impl Outcome {
-    fn count(&mut self, report: Result<Delivery, Error>) {
-        match report {
-            Ok(_) => self.delivered += 1,
-            Err(error) => {
-                self.failure.get_or_insert(error);
-            }
-        }
+/// Now, as RFC 3339 has it: `2026-03-14T09:26:53.589Z`.
+fn timestamp() -> [u8; 24] {
+    let now = Timestamp::now();
+    let (millisecond, text) = TIMESTAMP.get();
+    if now.as_millisecond() == millisecond {
+        return text;
     }
-}
-
-/// Waits for the report of the oldest event and takes it out. Dropping the future loses nothing.
-async fn oldest(pending: &mut VecDeque<PendingDelivery>) -> Result<Delivery, Error> {
-    let report = match pending.front_mut() {
-        Some(report) => report.await,
-        None => std::future::pending().await,
-    };
-    pending.pop_front();
-    report
+    let mut text = [0; 24];
+    // It fits: no clock shows a year of five digits.
+    let _ = write!(&mut text[..], "{now:.3}");
+    TIMESTAMP.set((now.as_millisecond(), text));
+    text
 }
 
 fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {

@@ -10,6 +10,7 @@
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
 //! - [`delivery`]: delivery reports, from librdkafka's thread to whoever waits for them
+//! - [`in_flight`]: many records on their way, and their reports counted
 //! - [`producer_health`]: a producer's queue, errors and round trips, to be watched
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
@@ -44,6 +45,7 @@ pub mod error_route;
 pub mod event;
 pub mod event_consumer;
 pub mod event_producer;
+pub mod in_flight;
 pub mod ledger;
 pub mod logging;
 mod member;
