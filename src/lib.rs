@@ -14,6 +14,7 @@
 //! - [`producer_health`]: a producer's queue, errors and round trips, to be watched
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
+//! - [`publish_orders`]: a use case behind traits, tested without a broker
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
@@ -53,6 +54,7 @@ pub mod metrics;
 pub mod order;
 pub mod producer;
 pub mod producer_health;
+pub mod publish_orders;
 pub mod reachability;
 pub mod retry;
 pub mod shutdown;
