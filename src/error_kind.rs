@@ -167,8 +167,6 @@ impl Classify for Error {
             Self::ProducerClosed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
             Self::TopicNotCreated { code, .. } => code.kind(),
             Self::SendAllStopped { source, .. } => source.kind(),
-            // The program itself is ending.
-            Self::ProducerClosed { .. } => ErrorKind::Fatal,
             // Wrong settings are refused when the client is created, whatever the code says.
             Self::Client { .. } => ErrorKind::Permanent,
             other => other

@@ -40,12 +40,12 @@ pub(crate) fn write(broker: &Broker, topic: &str, partition: i32, payloads: &[&s
 }
 
 /// Writes records of which more is said, in this order.
-pub(crate) fn write_records<'a, K: ?Sized, P: ?Sized>(
+pub(crate) fn write_records<'a, K, P>(
     broker: &Broker,
     records: impl Iterator<Item = BaseRecord<'a, K, P>>,
 ) where
-    K: rdkafka::message::ToBytes + 'a,
-    P: rdkafka::message::ToBytes + 'a,
+    K: rdkafka::message::ToBytes + ?Sized + 'a,
+    P: rdkafka::message::ToBytes + ?Sized + 'a,
 {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", broker.bootstrap_servers())

@@ -79,7 +79,12 @@ fn what_has_to_be_answered_is() {
         );
     }
     let msk = &book.page("12_to_production.md").unwrap().text;
-    for needed in ["port 9094", "BootstrapBrokerStringTls", "The CA bundle", "IAM"] {
+    for needed in [
+        "port 9094",
+        "BootstrapBrokerStringTls",
+        "The CA bundle",
+        "IAM",
+    ] {
         assert!(msk.contains(needed), "the notes on MSK do not say {needed}");
     }
 }
