@@ -9,6 +9,18 @@ use crate::event;
 
 /// A record as it was read. Key, payload and headers are borrowed from librdkafka: nothing is copied until somebody asks
 /// for a copy. The fetched batch that it came in stays in memory for as long as this does.
+///
+/// It has to go before its consumer does: librdkafka's close waits for every record that was handed out. The compiler
+/// sees to it:
+///
+/// ```compile_fail,E0505
+/// # use kafka_event_streaming::{event::Event, event_consumer::EventConsumer, Error};
+/// # async fn example<T: Event>(consumer: EventConsumer<T>) -> Result<(), Error> {
+/// let received = consumer.next(std::time::Duration::from_secs(1)).await?;
+/// consumer.close().await?; // would wait for `received`, for ever
+/// # Ok(())
+/// # }
+/// ```
 pub struct ConsumedRecord<'a> {
     message: BorrowedMessage<'a>,
 }
@@ -73,6 +85,12 @@ impl<'a> ConsumedRecord<'a> {
     pub fn message(&self) -> &BorrowedMessage<'a> {
         &self.message
     }
+}
+
+/// Does nothing. That it is there makes the compiler keep the consumer's borrow to the end of the record's life;
+/// rdkafka's own message lets it go after the last use, and a consumer that is closed then hangs.
+impl Drop for ConsumedRecord<'_> {
+    fn drop(&mut self) {}
 }
 
 impl fmt::Debug for ConsumedRecord<'_> {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kafka_event_streaming::config::DEFAULT_BOOTSTRAP_SERVERS;
-use workspace_tests::{cargo, command, files, make, names, read, root, run};
+use workspace_tests::{cargo, command, examples, files, make, names, read, root, run};
 use yaml_rust2::{Yaml, YamlLoader};
 
 const COMPOSE: &str = "docker-compose.yml";
@@ -391,7 +391,7 @@ fn every_test_that_the_readme_runs_by_name_exists() {
 #[test]
 fn every_example_is_in_the_index_and_says_what_it_shows() {
     let readme = read("README.md");
-    for name in names("examples", ".rs") {
+    for name in examples() {
         let text = read(&format!("examples/{name}.rs"));
         assert!(
             readme.contains(&format!("(examples/{name}.rs)")),

@@ -18,7 +18,7 @@ use embedded_broker::Broker;
 use kafka_event_streaming::config::Cluster;
 use kafka_event_streaming::{reachability, topics};
 use tokio::net::TcpSocket;
-use workspace_tests::{Output, command, free_port, make, names, root, run};
+use workspace_tests::{Output, command, examples, free_port, make, names, root, run};
 
 /// A port for `make infra-up`. Dropping it stops what is left there.
 struct Infra {
@@ -346,7 +346,7 @@ fn all_examples_run_in_order() {
     let infra = Infra::new();
     let output = infra.make("examples", &[]);
     succeeded(&output, &[]);
-    let places: Vec<Option<usize>> = names("examples", ".rs")
+    let places: Vec<Option<usize>> = examples()
         .iter()
         .map(|name| name.split_once('_').unwrap().0.trim_start_matches('0'))
         .map(|number| output.stdout.find(&format!("Example {number}: ")))

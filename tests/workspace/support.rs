@@ -37,6 +37,13 @@ pub fn names(folder: &str, suffix: &str) -> Vec<String> {
     names
 }
 
+/// The numbered examples, in order, without `.rs`.
+pub fn examples() -> Vec<String> {
+    let mut names = names("examples", ".rs");
+    names.retain(|name| name.starts_with(|first: char| first.is_ascii_digit()));
+    names
+}
+
 /// The files below a folder whose names end in `suffix`; build products and hidden folders are left out.
 pub fn files(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the folder exists") {

@@ -12,3 +12,4 @@ mod program;
 
 // One file an example, named after it.
 mod produce_consume;
+mod quick_start;
