@@ -31,6 +31,8 @@ mod right_03a_commit_after_work_a_list_for_each_batch;
 mod right_03a_commit_after_work_async_commits;
 #[path = "right/03a_commit_after_work_stored_offsets.rs"]
 mod right_03a_commit_after_work_stored_offsets;
+#[path = "right/03b_commit_on_revoke_only_what_is_revoked.rs"]
+mod right_03b_commit_on_revoke_only_what_is_revoked;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -73,3 +75,11 @@ mod wrong_03a_commit_after_work_error_swallowed;
 mod wrong_03a_commit_after_work_never_commits;
 #[path = "wrong/03a_commit_after_work_offset_of_the_record.rs"]
 mod wrong_03a_commit_after_work_offset_of_the_record;
+#[path = "wrong/03b_commit_on_revoke_commit_on_assign.rs"]
+mod wrong_03b_commit_on_revoke_commit_on_assign;
+#[path = "wrong/03b_commit_on_revoke_done_is_kept.rs"]
+mod wrong_03b_commit_on_revoke_done_is_kept;
+#[path = "wrong/03b_commit_on_revoke_forgotten_without_a_commit.rs"]
+mod wrong_03b_commit_on_revoke_forgotten_without_a_commit;
+#[path = "wrong/03b_commit_on_revoke_nothing_on_revoke.rs"]
+mod wrong_03b_commit_on_revoke_nothing_on_revoke;
