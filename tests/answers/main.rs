@@ -33,6 +33,8 @@ mod right_03a_commit_after_work_async_commits;
 mod right_03a_commit_after_work_stored_offsets;
 #[path = "right/03b_commit_on_revoke_only_what_is_revoked.rs"]
 mod right_03b_commit_on_revoke_only_what_is_revoked;
+#[path = "right/04a_translate_orders_collected.rs"]
+mod right_04a_translate_orders_collected;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -83,3 +85,13 @@ mod wrong_03b_commit_on_revoke_done_is_kept;
 mod wrong_03b_commit_on_revoke_forgotten_without_a_commit;
 #[path = "wrong/03b_commit_on_revoke_nothing_on_revoke.rs"]
 mod wrong_03b_commit_on_revoke_nothing_on_revoke;
+#[path = "wrong/04a_translate_orders_bad_lines_left_out.rs"]
+mod wrong_04a_translate_orders_bad_lines_left_out;
+#[path = "wrong/04a_translate_orders_field_not_named.rs"]
+mod wrong_04a_translate_orders_field_not_named;
+#[path = "wrong/04a_translate_orders_prices_as_floats.rs"]
+mod wrong_04a_translate_orders_prices_as_floats;
+#[path = "wrong/04a_translate_orders_quantity_made_up.rs"]
+mod wrong_04a_translate_orders_quantity_made_up;
+#[path = "wrong/04a_translate_orders_total_believed.rs"]
+mod wrong_04a_translate_orders_total_believed;

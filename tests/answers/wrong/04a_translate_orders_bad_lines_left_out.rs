@@ -1,0 +1,145 @@
+//! Wrong answer to 4a: leaves out the lines that it cannot translate.
+//! Refused with: "was translated into an order with 1 of 2 lines"
+
+use std::fmt;
+
+use kafka_event_streaming::order::{Currency, LineItem, Money, Order};
+use serde::{Deserialize, Serialize};
+
+/// An order as the web shop publishes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ShopOrder {
+    order_no: String,
+    buyer: String,
+    /// RFC 3339, such as `2026-03-14T09:26:53Z`.
+    ordered_at: String,
+    /// ISO 4217. All prices are in it.
+    currency: String,
+    lines: Vec<ShopLine>,
+    /// What all lines cost, such as `7.00`.
+    total: String,
+}
+
+/// One line of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ShopLine {
+    sku: String,
+    quantity: i64,
+    /// The price of one piece, such as `3.50`.
+    price: String,
+}
+
+/// Why a message is not an order of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Refusal {
+    /// The message's field, as the shop calls it: `orderNo`, `currency`, `lines[1].quantity`.
+    field: String,
+    /// What is wrong with it, for people.
+    reason: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.reason)
+    }
+}
+
+fn refuse(field: &str, reason: impl fmt::Display) -> Refusal {
+    let (field, reason) = (field.to_owned(), reason.to_string());
+    Refusal { field, reason }
+}
+
+/// The order that the shop's message means: all of its lines, in their order.
+///
+/// # Errors
+///
+/// The first field that is not as it has to be. That is also `currency` when there is no such currency, `lines` when there
+/// are none, and `total` when it is not the sum of the lines.
+fn translate(order: &ShopOrder) -> Result<Order, Refusal> {
+    let id = order
+        .order_no
+        .parse()
+        .map_err(|error| refuse("orderNo", error))?;
+    let customer = order
+        .buyer
+        .parse()
+        .map_err(|error| refuse("buyer", error))?;
+    let placed_at = order
+        .ordered_at
+        .parse()
+        .map_err(|error| refuse("orderedAt", error))?;
+    if Currency::from_code(&order.currency).is_none() {
+        let reason = format!("{:?} is not a currency of ISO 4217", order.currency);
+        return Err(refuse("currency", reason));
+    }
+    let mut items = Vec::with_capacity(order.lines.len());
+    for (index, line) in order.lines.iter().enumerate() {
+        items.extend(translate_line(index, line, &order.currency).ok());
+    }
+    let _stated = amount("total", &order.total, &order.currency)?;
+    let order =
+        Order::place(id, customer, placed_at, items).map_err(|error| refuse("lines", error))?;
+    Ok(order)
+}
+
+/// A line of the order, the one with this index.
+///
+/// # Errors
+///
+/// `lines[0].sku`, `lines[0].quantity` or `lines[0].price`, with its index for the 0.
+fn translate_line(index: usize, line: &ShopLine, currency: &str) -> Result<LineItem, Refusal> {
+    let field = |name| format!("lines[{index}].{name}");
+    let product = line
+        .sku
+        .parse()
+        .map_err(|error| refuse(&field("sku"), error))?;
+    let quantity = match u32::try_from(line.quantity) {
+        Ok(quantity @ 1..) => quantity,
+        _ => {
+            return Err(refuse(
+                &field("quantity"),
+                format!("{} pieces", line.quantity),
+            ));
+        }
+    };
+    let price = amount(&field("price"), &line.price, currency)?;
+    LineItem::new(product, quantity, price).map_err(|error| refuse(&field("price"), error))
+}
+
+/// The exact amount that a text such as `3.50` means.
+///
+/// # Errors
+///
+/// `field`, when the text is no amount of this currency.
+fn amount(field: &str, text: &str, currency: &str) -> Result<Money, Refusal> {
+    // `Money` reads decimal digits one by one. A float on the way would hold 1.15 as something a little less.
+    format!("{text} {currency}")
+        .parse()
+        .map_err(|error| refuse(field, error))
+}
+
+/// The shop's message in a record's payload.
+fn read(payload: &[u8]) -> Result<ShopOrder, Refusal> {
+    serde_json::from_slice(payload).map_err(|error| refuse("(the payload)", error))
+}
+
+fn main() {
+    let payloads = [
+        r#"{"orderNo": "A-17", "buyer": "customer-7", "orderedAt": "2026-03-14T09:26:53Z", "currency": "EUR",
+            "lines": [{"sku": "coffee", "quantity": 2, "price": "3.50"}], "total": "7.00"}"#,
+        r#"{"orderNo": "A-18", "buyer": "customer-7", "orderedAt": "2026-03-14T09:30:00Z", "currency": "EUR",
+            "lines": [{"sku": "coffee", "quantity": 0, "price": "3.50"}], "total": "0.00"}"#,
+        "order A-19: 2 coffees",
+    ];
+    for payload in payloads {
+        match read(payload.as_bytes()).and_then(|order| translate(&order)) {
+            Ok(order) => println!("order {}: {}", order.id(), order.total()),
+            Err(refusal) => println!("refused: {refusal}"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "../../checks/04a_translate_orders.rs"]
+mod checks;
