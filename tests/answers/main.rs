@@ -35,6 +35,8 @@ mod right_03a_commit_after_work_stored_offsets;
 mod right_03b_commit_on_revoke_only_what_is_revoked;
 #[path = "right/04a_translate_orders_collected.rs"]
 mod right_04a_translate_orders_collected;
+#[path = "right/05a_idempotent_producer_every_setting_by_name.rs"]
+mod right_05a_idempotent_producer_every_setting_by_name;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -95,3 +97,15 @@ mod wrong_04a_translate_orders_prices_as_floats;
 mod wrong_04a_translate_orders_quantity_made_up;
 #[path = "wrong/04a_translate_orders_total_believed.rs"]
 mod wrong_04a_translate_orders_total_believed;
+#[path = "wrong/05a_idempotent_producer_contradiction.rs"]
+mod wrong_05a_idempotent_producer_contradiction;
+#[path = "wrong/05a_idempotent_producer_defaults.rs"]
+mod wrong_05a_idempotent_producer_defaults;
+#[path = "wrong/05a_idempotent_producer_no_acks.rs"]
+mod wrong_05a_idempotent_producer_no_acks;
+#[path = "wrong/05a_idempotent_producer_no_patience.rs"]
+mod wrong_05a_idempotent_producer_no_patience;
+#[path = "wrong/05a_idempotent_producer_no_retries.rs"]
+mod wrong_05a_idempotent_producer_no_retries;
+#[path = "wrong/05a_idempotent_producer_one_in_flight.rs"]
+mod wrong_05a_idempotent_producer_one_in_flight;
