@@ -144,15 +144,24 @@ fn a_solution_is_its_stub_with_the_bodies_written() {
     }
 }
 
+/// A stub without its gaps. rustfmt ends a `todo!` on the line that it begins on, or below it.
 fn pieces(stub: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
-    let mut in_todo = false;
-    for line in stub.split_inclusive('\n') {
-        in_todo |= line.trim_start().starts_with("todo!(");
-        if !in_todo {
-            pieces.last_mut().unwrap().push_str(line);
-        } else if line.trim_end().ends_with(')') {
-            in_todo = false;
+    let mut end_of_todo = None;
+    for line in stub.lines() {
+        let indentation = line.len() - line.trim_start().len();
+        if line.trim_start().starts_with("todo!(") {
+            end_of_todo = match line.ends_with("todo!(") {
+                true => Some(format!("{:indentation$})", "")),
+                false => Some(line.to_owned()),
+            };
+        }
+        if end_of_todo.is_none() {
+            let piece = pieces.last_mut().unwrap();
+            piece.push_str(line);
+            piece.push('\n');
+        } else if end_of_todo.as_deref() == Some(line) {
+            end_of_todo = None;
             pieces.push(String::new());
         }
     }
