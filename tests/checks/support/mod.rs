@@ -1,17 +1,17 @@
 //! What checks have in common: a broker of their own, records in it, and waiting that ends with words.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use embedded_broker::{Broker, RecordView};
-use kafka_event_streaming::config::Cluster;
-use kafka_event_streaming::topics;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 /// Far longer than anything here takes: whoever waits this long waits for something that never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A broker of the check's own, on a free port.
 pub(crate) fn start_broker() -> Broker {
@@ -22,11 +22,35 @@ pub(crate) fn start_broker() -> Broker {
 
 /// Creates a topic.
 pub(crate) fn create_topic(broker: &Broker, name: &str, partitions: i32) {
-    let servers = broker.bootstrap_servers().parse();
-    let cluster = Cluster::new(servers.expect("a broker's own address is valid"));
-    runtime()
-        .block_on(topics::ensure_topic(&cluster, name, partitions))
-        .expect("a check's topic has to be created");
+    create_topics(broker, partitions, &[name]);
+}
+
+/// Creates topics of so many partitions each, by one client.
+pub(crate) fn create_topics(broker: &Broker, partitions: i32, names: &[&str]) {
+    let admin: AdminClient<DefaultClientContext> = client(broker).create().unwrap();
+    let topics: Vec<NewTopic<'_>> = names
+        .iter()
+        .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+        .collect();
+    let created = runtime().block_on(admin.create_topics(&topics, &AdminOptions::new()));
+    for topic in created.expect("the broker answers") {
+        topic.expect("a check's topic is a new one");
+    }
+    close(admin);
+}
+
+/// For the check's own clients.
+fn client(broker: &Broker) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .set("client.id", "check");
+    settings
+}
+
+/// Closes one of the check's own clients. It takes 100 ms, for which nobody has to wait.
+fn close(client: impl Send + 'static) {
+    thread::spawn(move || drop(client));
 }
 
 /// Writes payloads to a partition.
@@ -40,23 +64,19 @@ pub(crate) fn write(broker: &Broker, topic: &str, partition: i32, payloads: &[&s
 }
 
 /// Writes records of which more is said, in this order.
-pub(crate) fn write_records<'a, K, P>(
+pub(crate) fn write_records<'a, K: ?Sized, P: ?Sized>(
     broker: &Broker,
     records: impl Iterator<Item = BaseRecord<'a, K, P>>,
 ) where
-    K: rdkafka::message::ToBytes + ?Sized + 'a,
-    P: rdkafka::message::ToBytes + ?Sized + 'a,
+    K: ToBytes + 'a,
+    P: ToBytes + 'a,
 {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", broker.bootstrap_servers())
-        .set("client.id", "check")
-        .set("linger.ms", "0")
-        .create()
-        .expect("the check's producer");
+    let producer: BaseProducer = client(broker).set("linger.ms", "0").create().unwrap();
     for record in records {
         producer.send(record).map_err(|(error, _)| error).unwrap();
     }
     producer.flush(PATIENCE).expect("the check's own records");
+    close(producer);
 }
 
 /// What a consumer with `isolation.level=read_committed` reads from a partition.
@@ -72,19 +92,40 @@ pub(crate) fn returns<T: Send + 'static>(
     missing: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
-    let (done, outcome) = channel();
-    let thread = thread::spawn(move || {
-        let _nobody_waits_any_more = done.send(work());
-    });
-    match outcome.recv_timeout(PATIENCE) {
-        Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => panic!("after {PATIENCE:?}: {missing}"),
-        // The thread ended without a result: its panic is the check's.
-        Err(RecvTimeoutError::Disconnected) => match thread.join() {
-            Err(panic) => std::panic::resume_unwind(panic),
-            Ok(()) => unreachable!("a thread that ends has sent its result or panicked"),
-        },
+    let finished = finishes(PATIENCE, missing, thread::spawn(work));
+    finished.unwrap_or_else(|missing| panic!("{missing}"))
+}
+
+/// The same for a thread that runs already, and where it is a mistake to take long.
+pub(crate) fn finishes<T>(
+    limit: Duration,
+    missing: &str,
+    thread: JoinHandle<T>,
+) -> Result<T, String> {
+    let deadline = Instant::now() + limit;
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return Err(format!("after {limit:?}: {missing}"));
+        }
+        thread::sleep(Duration::from_millis(5));
     }
+    // Its panic is the check's.
+    Ok(thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
+/// What is missing, in words, if anything.
+pub(crate) type Verdict = Result<(), String>;
+
+/// Tries several cases at once, each with a broker of its own, because they mostly wait. Of the verdicts only the first that
+/// is bad is told: the others say the same.
+pub(crate) fn all_at_once(cases: Vec<Box<dyn FnOnce() -> Verdict + Send>>) -> Verdict {
+    let threads: Vec<_> = cases.into_iter().map(thread::spawn).collect();
+    let verdicts = threads
+        .into_iter()
+        .map(|thread| finishes(PATIENCE, "a call hangs", thread).and_then(|verdict| verdict));
+    verdicts.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// Looks again and again until there is something to see.
