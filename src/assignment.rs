@@ -68,10 +68,24 @@ pub(crate) enum Change {
     Lost(Vec<TopicPartition>),
 }
 
+/// Looks on while the group gives partitions to a member and takes them away, for logs and metrics. It is called in the
+/// middle of a poll: an observer that waits holds up the whole group.
+pub trait RebalanceObserver: Send + Sync + 'static {
+    /// The group gave these to the member, beside those that it has. None at all when there is nothing for it to do; in
+    /// the protocol of KIP-848 that is not told.
+    fn assigned(&self, partitions: &[TopicPartition]);
+
+    /// The group took these away. Lost ones went to another member before this one knew, so nothing of them could be
+    /// committed.
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool);
+}
+
 /// The part of a consumer that librdkafka calls.
 pub(crate) struct Assignments {
     /// Who gives partitions back.
     revocation: Revocation,
+    /// Told of every change, if there is one.
+    observer: Option<Arc<dyn RebalanceObserver>>,
     /// One lock for all of it, held for a few look-ups and never across an await.
     state: Mutex<State>,
     /// True while `state.changes` has something: the loop looks at it for every record.
@@ -99,9 +113,13 @@ struct State {
 }
 
 impl Assignments {
-    pub(crate) fn new(revocation: Revocation) -> Self {
+    pub(crate) fn new(
+        revocation: Revocation,
+        observer: Option<Arc<dyn RebalanceObserver>>,
+    ) -> Self {
         Self {
             revocation,
+            observer,
             state: Mutex::default(),
             has_changes: AtomicBool::new(false),
             changed: Notify::new(),
@@ -195,6 +213,9 @@ impl Assignments {
         if let Err(error) = result {
             warn!(%error, "the assignment was not taken over");
         }
+        if let Some(observer) = &self.observer {
+            observer.assigned(&partitions);
+        }
         self.tell(Change::Assigned(partitions));
     }
 
@@ -203,6 +224,9 @@ impl Assignments {
         // The session is over, or another member has taken this one's place: a commit would be refused.
         let lost = client.assignment_lost();
         debug!(?partitions, lost, "revoked");
+        if let Some(observer) = &self.observer {
+            observer.revoked(&partitions, lost);
+        }
         let (processed, closing) = {
             let mut state = self.lock();
             let mut processed = BTreeMap::new();

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::message::{Message, OwnedMessage};
 
 use crate::Error;
+pub use crate::assignment::RebalanceObserver;
 use crate::assignment::{Revocation, TopicPartition};
 use crate::config::{Cluster, ConsumerSettings};
 use crate::member::{Arrival, Member};
@@ -44,8 +46,31 @@ impl RecordConsumer {
         settings: &ConsumerSettings,
         topics: &[&str],
     ) -> Result<Self, Error> {
+        Self::join(cluster, settings, topics, None)
+    }
+
+    /// Creates a member whose partitions somebody looks at as they come and go.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn observed(
+        cluster: &Cluster,
+        settings: &ConsumerSettings,
+        topics: &[&str],
+        observer: Arc<dyn RebalanceObserver>,
+    ) -> Result<Self, Error> {
+        Self::join(cluster, settings, topics, Some(observer))
+    }
+
+    fn join(
+        cluster: &Cluster,
+        settings: &ConsumerSettings,
+        topics: &[&str],
+        observer: Option<Arc<dyn RebalanceObserver>>,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            member: Member::join(cluster, settings, topics, Revocation::AtOnce)?,
+            member: Member::join(cluster, settings, topics, Revocation::AtOnce, observer)?,
         })
     }
 

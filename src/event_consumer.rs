@@ -130,7 +130,7 @@ impl<T: Event> EventConsumer<T> {
         revocation: Revocation,
     ) -> Result<Self, Error> {
         Ok(Self {
-            member: Member::join(cluster, settings, topics, revocation)?,
+            member: Member::join(cluster, settings, topics, revocation, None)?,
             events: PhantomData,
         })
     }

@@ -20,6 +20,7 @@
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`transaction`]: consume, transform, produce, exactly once
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
+//! - [`group_watch`]: who holds which partition, while members join, leave and die
 //! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
 //! - [`logging`]: quiet by default; `RUST_LOG` opens it, `LOG_FORMAT=json` is for machines
@@ -47,6 +48,7 @@ pub mod event;
 pub mod event_consumer;
 pub mod event_producer;
 pub mod in_flight;
+pub mod group_watch;
 pub mod ledger;
 pub mod logging;
 mod member;

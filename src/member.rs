@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::Error;
-use crate::assignment::{self, Assignments, Change, Revocation, TopicPartition};
+use crate::assignment::{self, Assignments, Change, RebalanceObserver, Revocation, TopicPartition};
 use crate::config::{Cluster, ConsumerSettings};
 use crate::error_route::{Route, route};
 
@@ -46,10 +46,11 @@ impl Member {
         settings: &ConsumerSettings,
         topics: &[&str],
         revocation: Revocation,
+        observer: Option<Arc<dyn RebalanceObserver>>,
     ) -> Result<Self, Error> {
         let client: StreamConsumer<Assignments> = settings
             .client_config(cluster)?
-            .create_with_context(Assignments::new(revocation))
+            .create_with_context(Assignments::new(revocation, observer))
             .map_err(|source| Error::Client {
                 client: "consumer",
                 source,

@@ -11,6 +11,7 @@ mod common;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::Kafka;
@@ -20,6 +21,7 @@ use kafka_event_streaming::assignment::TopicPartition;
 use kafka_event_streaming::config::{
     Assignor, ClassicGroup, Cluster, ConsumerSettings, GroupProtocol, ProducerSettings,
 };
+use kafka_event_streaming::consumer::{RebalanceObserver, RecordConsumer};
 use kafka_event_streaming::event::{self, DecodeError, Event};
 use kafka_event_streaming::event_consumer::{EventConsumer, Received, Undecodable};
 use kafka_event_streaming::ledger::Ledger;
@@ -593,4 +595,68 @@ async fn a_full_queue_does_not_starve_other_tasks() {
         })
         .await;
     assert!(turns.get() > 20, "another task had {} turns", turns.get());
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<(&'static str, Vec<i32>)>>);
+
+impl RebalanceObserver for Heard {
+    fn assigned(&self, partitions: &[TopicPartition]) {
+        self.note("assigned", partitions);
+    }
+
+    fn revoked(&self, partitions: &[TopicPartition], lost: bool) {
+        self.note(if lost { "lost" } else { "revoked" }, partitions);
+    }
+}
+
+impl Heard {
+    fn note(&self, verb: &'static str, partitions: &[TopicPartition]) {
+        let mut numbers: Vec<i32> = partitions.iter().map(|one| one.partition).collect();
+        numbers.sort_unstable();
+        self.0.lock().unwrap().push((verb, numbers));
+    }
+}
+
+/// S4-12: an observer hears what the group gives and takes, and what is given back in the end.
+#[tokio::test]
+async fn an_observer_hears_of_partitions_that_come_and_go() {
+    let kafka = Kafka::start().await;
+    let topic = kafka.topic(2).await;
+    let settings = ConsumerSettings::reliable(&unique_name("test"));
+    let heard = Arc::new(Heard::default());
+    let join = |observer| {
+        RecordConsumer::observed(kafka.cluster(), &settings, &[&topic], observer).unwrap()
+    };
+    let first = join(heard.clone());
+    let deadline = Instant::now() + PATIENCE;
+    let poll_until = async |second: Option<&RecordConsumer>, verb: &str| {
+        while heard
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|(said, _)| *said != verb)
+        {
+            assert!(Instant::now() < deadline, "nothing was {verb}");
+            first.next(POLL).await.unwrap();
+            if let Some(second) = second {
+                second.next(POLL).await.unwrap();
+            }
+        }
+    };
+    poll_until(None, "assigned").await;
+    assert_eq!(*heard.0.lock().unwrap(), [("assigned", vec![0, 1])]);
+
+    let second = join(Arc::new(Heard::default()));
+    poll_until(Some(&second), "revoked").await;
+    let (_, taken) = heard.0.lock().unwrap()[1].clone();
+    assert_eq!(taken.len(), 1, "the other one is kept");
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+    let heard = heard.0.lock().unwrap();
+    let (verb, given_back) = heard.last().unwrap();
+    assert_eq!((*verb, given_back.len()), ("revoked", 1), "{heard:?}");
+    assert_ne!(*given_back, taken);
 }

@@ -2,6 +2,7 @@
 //!
 //! Each has settings that the other refuses (row X16). As an enum, they cannot be mixed.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -65,11 +66,61 @@ impl GroupProtocol {
         Self::New(NewGroup::default())
     }
 
+    /// The same, where a silent member counts as dead after so long. In the new protocol that is the broker's to say
+    /// (`group.consumer.session.timeout.ms`), and nothing changes.
+    #[must_use]
+    pub fn with_session_timeout(&self, session_timeout: Duration) -> Self {
+        let mut changed = self.clone();
+        if let Self::Classic(group) = &mut changed {
+            group.session_timeout = session_timeout;
+            // Two may be lost, and the third one is in time.
+            group.heartbeat_interval = group.heartbeat_interval.min(session_timeout / 3);
+        }
+        changed
+    }
+
+    /// What tells it from the others: the classic ones by their assignor, and `consumer`, as the property
+    /// `group.protocol` has it, for the new one.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Classic(group) => group.assignor.name(),
+            Self::New(_) => "consumer",
+        }
+    }
+
     pub(super) fn apply(&self, config: &mut ClientConfig) {
         match self {
             Self::Classic(group) => group.apply(config),
             Self::New(group) => group.apply(config),
         }
+    }
+}
+
+/// There is no such protocol. Says which there are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is none of range, roundrobin, cooperative-sticky and consumer")]
+pub struct UnknownGroupProtocol(String);
+
+impl FromStr for GroupProtocol {
+    type Err = UnknownGroupProtocol;
+
+    /// By its [name](Self::name), with times that suit a service.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let classic = |assignor| {
+            Self::Classic(ClassicGroup {
+                assignor,
+                ..ClassicGroup::default()
+            })
+        };
+        let all = [
+            classic(Assignor::Range),
+            classic(Assignor::RoundRobin),
+            classic(Assignor::CooperativeSticky),
+            Self::new_protocol(),
+        ];
+        all.into_iter()
+            .find(|protocol| protocol.name() == name)
+            .ok_or_else(|| UnknownGroupProtocol(name.to_owned()))
     }
 }
 
@@ -141,5 +192,34 @@ impl ServerAssignor {
             Self::Uniform => "uniform",
             Self::Range => "range",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protocol_is_found_by_its_name() {
+        for name in ["range", "roundrobin", "cooperative-sticky", "consumer"] {
+            let protocol: GroupProtocol = name.parse().unwrap();
+            assert_eq!(protocol.name(), name);
+        }
+        let unknown = "sticky".parse::<GroupProtocol>().unwrap_err().to_string();
+        assert!(unknown.contains("\"sticky\" is none of"), "{unknown}");
+    }
+
+    /// X8, X16: only the classic protocol has a session timeout, and heartbeats fit into it three times.
+    #[test]
+    fn a_session_timeout_brings_its_heartbeats() {
+        let second = Duration::from_secs(1);
+        let GroupProtocol::Classic(short) = GroupProtocol::classic().with_session_timeout(second)
+        else {
+            panic!("the classic protocol stays so");
+        };
+        assert_eq!(short.session_timeout, second);
+        assert!(short.heartbeat_interval * 3 <= second);
+        let new = GroupProtocol::new_protocol();
+        assert_eq!(new.with_session_timeout(second), new);
     }
 }

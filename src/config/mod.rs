@@ -22,7 +22,9 @@ pub use bootstrap_servers::{
 };
 pub use cluster::{Cluster, DEFAULT_SERVICE_NAME, SERVICE_NAME_VARIABLE};
 pub use consumer_settings::{ConsumerSettings, FirstOffset, IsolationLevel};
-pub use group_protocol::{Assignor, ClassicGroup, GroupProtocol, NewGroup, ServerAssignor};
+pub use group_protocol::{
+    Assignor, ClassicGroup, GroupProtocol, NewGroup, ServerAssignor, UnknownGroupProtocol,
+};
 pub use producer_settings::{Compression, Guarantee, ProducerSettings};
 pub use security::{ClientCertificate, Sasl, SaslMechanism, Security, Tls};
 pub use topic_names::TopicNames;

@@ -11,5 +11,6 @@ mod common;
 mod program;
 
 // One file an example, named after it.
+mod consumer_groups;
 mod produce_consume;
 mod quick_start;
