@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{ChildStdin, Command};
@@ -106,4 +107,38 @@ pub fn asked_to_stop() -> CancellationToken {
         cancelled.cancel();
     });
     token
+}
+
+/// Starts this very program with `arguments`, waits until it has printed `lines` lines, and kills it `later` than that.
+/// Returns every line that it printed, which may be a few more. Dropping the future kills the child.
+///
+/// # Errors
+///
+/// When the program cannot be started, and when it ends by itself before.
+///
+/// # Panics
+///
+/// Outside of a Tokio runtime.
+pub async fn run_and_kill<A: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = A>,
+    lines: usize,
+    later: Duration,
+) -> io::Result<Vec<String>> {
+    let (sender, mut printed) = mpsc::unbounded_channel();
+    let child = Child::start(arguments, sender)?;
+    let mut seen = Vec::new();
+    while seen.len() < lines {
+        let Some(line) = printed.recv().await else {
+            let words = format!("the child ended by itself after {} lines", seen.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, words));
+        };
+        seen.push(line);
+    }
+    tokio::time::sleep(later).await;
+    child.kill().await?;
+    // What stands in the pipe was printed before it died.
+    while let Some(line) = printed.recv().await {
+        seen.push(line);
+    }
+    Ok(seen)
 }

@@ -7,6 +7,7 @@
 //! - [`event_producer`]: send typed events, with headers and many at a time
 //! - [`trace_context`]: W3C trace context through headers
 //! - [`metrics`]: numbers for Prometheus
+//! - [`topic_contents`]: everything that stands in a topic, read without joining a group
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
 //! - [`delivery`]: delivery reports, from librdkafka's thread to whoever waits for them
@@ -60,6 +61,7 @@ pub mod publish_orders;
 pub mod reachability;
 pub mod retry;
 pub mod shutdown;
+pub mod topic_contents;
 pub mod topics;
 pub mod trace_context;
 pub mod transaction;

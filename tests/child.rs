@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Set for the children only: the test below is then the child's program.
 const ROLE: &str = "CHILD_OF_TESTS";
 
+/// Set for a child that ends as soon as it is ready.
+const HASTY: &str = "HASTY_CHILD_OF_TESTS";
+
 /// The child's side. Run by nobody else it does nothing.
 #[tokio::test]
 async fn child_program() {
@@ -24,16 +27,20 @@ async fn child_program() {
     }
     let stop = child::asked_to_stop();
     println!("ready");
+    if std::env::args().any(|argument| argument == HASTY) {
+        return;
+    }
     stop.cancelled().await;
     println!("stopped in order");
 }
 
+/// A name that no test has is passed over by the test runner, and seen by the child.
+const ARGUMENTS: [&str; 4] = ["child_program", ROLE, "--exact", "--nocapture"];
+
 /// This test program, running only the child's side, and what it prints.
 fn start() -> (Child, mpsc::UnboundedReceiver<String>) {
     let (sender, lines) = mpsc::unbounded_channel();
-    // A name that no test has is passed over by the test runner, and seen by the child.
-    let arguments = ["child_program", ROLE, "--exact", "--nocapture"];
-    (Child::start(arguments, sender).unwrap(), lines)
+    (Child::start(ARGUMENTS, sender).unwrap(), lines)
 }
 
 async fn line(lines: &mut mpsc::UnboundedReceiver<String>, wanted: &str) -> bool {
@@ -65,4 +72,23 @@ async fn a_child_that_is_killed_says_nothing() {
     assert!(line(&mut lines, "ready").await, "the child did not start");
     timeout(PATIENCE, child.kill()).await.unwrap().unwrap();
     assert!(!line(&mut lines, "stopped in order").await);
+}
+
+#[tokio::test]
+async fn a_child_is_killed_after_so_many_lines() {
+    // The test runner prints a line or two before the child does.
+    let killed = child::run_and_kill(ARGUMENTS, 1, Duration::ZERO);
+    let lines = timeout(PATIENCE, killed).await.unwrap().unwrap();
+    assert!(!lines.is_empty());
+    let stopped = |line: &String| line.contains("stopped in order");
+    assert!(!lines.iter().any(stopped), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_child_that_ends_before_it_is_killed_is_an_error() {
+    let arguments = ARGUMENTS.into_iter().chain([HASTY]);
+    let killed = child::run_and_kill(arguments, usize::MAX, Duration::ZERO);
+    let error = timeout(PATIENCE, killed).await.unwrap().unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("ended by itself"), "{error}");
 }

@@ -12,14 +12,14 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use common::Kafka;
-use kafka_event_streaming::config::{Cluster, ConsumerSettings, ProducerSettings};
+use kafka_event_streaming::config::{Cluster, ConsumerSettings, IsolationLevel, ProducerSettings};
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
-use kafka_event_streaming::{Error, reachability};
+use kafka_event_streaming::{Error, reachability, topic_contents};
 use rdkafka::Message;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{BorrowedMessage, OwnedMessage};
 
 /// Far longer than any of this takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -321,6 +321,42 @@ async fn a_topic_name_that_kafka_does_not_allow_is_named_in_the_error() {
         .unwrap_err();
     assert!(matches!(error, Error::TopicNotCreated { .. }), "{error:?}");
     assert!(error.to_string().contains("not allowed!"), "{error}");
+}
+
+#[tokio::test]
+async fn the_contents_of_a_topic_are_read_without_a_group() {
+    let kafka = Kafka::start().await;
+    let topic = kafka.topic(3).await;
+    let read = async || {
+        let mut seen = BTreeSet::new();
+        let visit = |record: &BorrowedMessage<'_>| {
+            assert!(seen.insert((record.partition(), record.offset())));
+        };
+        let isolation = IsolationLevel::ReadCommitted;
+        let count = topic_contents::read(kafka.cluster(), &topic, isolation, visit).await;
+        assert_eq!(count.unwrap(), seen.len() as u64);
+        seen
+    };
+    assert_eq!(read().await.len(), 0);
+    let producer = RecordProducer::new(kafka.cluster(), &ProducerSettings::reliable()).unwrap();
+    let mut sent = BTreeSet::new();
+    for number in 0..20 {
+        let key = number.to_string();
+        let delivery = producer.send(&topic, key.as_bytes(), b"").await.unwrap();
+        sent.insert((delivery.partition, delivery.offset));
+    }
+    assert_eq!(read().await, sent);
+    assert_eq!(read().await, sent, "the second time it begins anew");
+}
+
+#[tokio::test]
+async fn a_topic_that_does_not_exist_has_no_contents() {
+    let kafka = Kafka::start().await;
+    let topic = unique_name("missing");
+    let isolation = IsolationLevel::ReadUncommitted;
+    let read = topic_contents::read(kafka.cluster(), &topic, isolation, |_| {});
+    let error = read.await.unwrap_err();
+    assert!(matches!(error, Error::TopicRequest { .. }), "{error:?}");
 }
 
 #[tokio::test]
