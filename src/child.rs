@@ -7,11 +7,12 @@
 //! closes when the parent is gone.
 
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::process::{ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -50,9 +51,9 @@ impl Child {
             let mut output = BufReader::new(output).lines();
             tokio::spawn(async move {
                 while let Ok(Some(line)) = output.next_line().await {
-                    if lines.send(line).is_err() {
-                        break;
-                    }
+                    // Read to its end, whether or not anybody listens: a pipe that is full would hold the child up, and
+                    // one that is closed would have its next line fail.
+                    let _ = lines.send(line);
                 }
             });
         }
@@ -89,23 +90,21 @@ impl Child {
 }
 
 /// In the child: a token that is cancelled when the parent calls [`Child::stop`], or is gone.
-///
-/// # Panics
-///
-/// Outside of a Tokio runtime.
 pub fn asked_to_stop() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
-    tokio::spawn(async move {
+    // A thread that nobody waits for. Tokio reads standard input on one of its own, and a runtime does not end while it
+    // does: a child that failed would stay until its parent lets go of it.
+    let watch = thread::Builder::new().spawn(move || {
         // Nothing is ever written to it. Its end, or any trouble with it, means that nobody holds the other end.
         let mut nothing = [0; 1];
-        while tokio::io::stdin()
-            .read(&mut nothing)
-            .await
-            .is_ok_and(|read| read > 0)
-        {}
+        while io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
         cancelled.cancel();
     });
+    if watch.is_err() {
+        // Better not to run than to outlive its parent.
+        token.cancel();
+    }
     token
 }
 

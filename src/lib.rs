@@ -17,6 +17,7 @@
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`publish_orders`]: a use case behind traits, tested without a broker
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
+//! - [`numbered_records`]: records that a ledger can count
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`transaction`]: consume, transform, produce, exactly once
@@ -54,6 +55,7 @@ pub mod ledger;
 pub mod logging;
 mod member;
 pub mod metrics;
+pub mod numbered_records;
 pub mod order;
 pub mod producer;
 pub mod producer_health;

@@ -92,3 +92,28 @@ async fn a_child_that_ends_before_it_is_killed_is_an_error() {
     let error = error.to_string();
     assert!(error.contains("ended by itself"), "{error}");
 }
+
+#[tokio::test]
+async fn a_child_that_ends_by_itself_does_not_wait_for_its_parent() {
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let arguments = ARGUMENTS.into_iter().chain([HASTY]);
+    let mut child = Child::start(arguments, sender).unwrap();
+    assert!(line(&mut lines, "ready").await, "the child did not start");
+    let ended = timeout(PATIENCE, child.wait()).await;
+    assert!(
+        ended
+            .expect("the child is over and does not end")
+            .unwrap()
+            .success()
+    );
+}
+
+/// A child goes on when nobody listens to it.
+#[tokio::test]
+async fn a_child_may_print_what_nobody_reads() {
+    let (sender, lines) = mpsc::unbounded_channel();
+    drop(lines);
+    let child = Child::start(ARGUMENTS, sender).unwrap();
+    let status = timeout(PATIENCE, child.stop()).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
+}

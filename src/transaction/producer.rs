@@ -232,7 +232,8 @@ impl TransactionalProducer {
     /// What an error asks for.
     fn judge(&self, step: Step, error: KafkaError) -> Failure {
         if let Some((code, reason)) = self.client.client().fatal_error() {
-            tracing::error!(transactional_id = %self.transactional_id, %code, reason, "the producer is of no more use");
+            // The caller is told; here are librdkafka's words.
+            tracing::debug!(transactional_id = %self.transactional_id, %code, reason, "the producer is of no more use");
             return self.fatal(step, code).into();
         }
         let error = match error.rdkafka_error_code() {
