@@ -37,6 +37,10 @@ mod right_03b_commit_on_revoke_only_what_is_revoked;
 mod right_04a_translate_orders_collected;
 #[path = "right/05a_idempotent_producer_every_setting_by_name.rs"]
 mod right_05a_idempotent_producer_every_setting_by_name;
+#[path = "right/06a_never_skip_pauses_everything.rs"]
+mod right_06a_never_skip_pauses_everything;
+#[path = "right/06a_never_skip_seeks_when_it_resumes.rs"]
+mod right_06a_never_skip_seeks_when_it_resumes;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -109,3 +113,11 @@ mod wrong_05a_idempotent_producer_no_patience;
 mod wrong_05a_idempotent_producer_no_retries;
 #[path = "wrong/05a_idempotent_producer_one_in_flight.rs"]
 mod wrong_05a_idempotent_producer_one_in_flight;
+#[path = "wrong/06a_never_skip_logs_and_goes_on.rs"]
+mod wrong_06a_never_skip_logs_and_goes_on;
+#[path = "wrong/06a_never_skip_only_pauses.rs"]
+mod wrong_06a_never_skip_only_pauses;
+#[path = "wrong/06a_never_skip_only_seeks.rs"]
+mod wrong_06a_never_skip_only_seeks;
+#[path = "wrong/06a_never_skip_sleeps.rs"]
+mod wrong_06a_never_skip_sleeps;
