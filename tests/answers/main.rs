@@ -121,3 +121,11 @@ mod wrong_06a_never_skip_only_pauses;
 mod wrong_06a_never_skip_only_seeks;
 #[path = "wrong/06a_never_skip_sleeps.rs"]
 mod wrong_06a_never_skip_sleeps;
+#[path = "wrong/06b_dead_letter_commits_first.rs"]
+mod wrong_06b_dead_letter_commits_first;
+#[path = "wrong/06b_dead_letter_forgets_the_headers.rs"]
+mod wrong_06b_dead_letter_forgets_the_headers;
+#[path = "wrong/06b_dead_letter_makes_text_of_it.rs"]
+mod wrong_06b_dead_letter_makes_text_of_it;
+#[path = "wrong/06b_dead_letter_swallows_the_report.rs"]
+mod wrong_06b_dead_letter_swallows_the_report;
