@@ -41,6 +41,10 @@ mod right_05a_idempotent_producer_every_setting_by_name;
 mod right_06a_never_skip_pauses_everything;
 #[path = "right/06a_never_skip_seeks_when_it_resumes.rs"]
 mod right_06a_never_skip_seeks_when_it_resumes;
+#[path = "right/07a_exactly_once_awaits_each_report.rs"]
+mod right_07a_exactly_once_awaits_each_report;
+#[path = "right/07a_exactly_once_offset_list.rs"]
+mod right_07a_exactly_once_offset_list;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -129,3 +133,13 @@ mod wrong_06b_dead_letter_forgets_the_headers;
 mod wrong_06b_dead_letter_makes_text_of_it;
 #[path = "wrong/06b_dead_letter_swallows_the_report.rs"]
 mod wrong_06b_dead_letter_swallows_the_report;
+#[path = "wrong/07a_exactly_once_commits_the_last_offset.rs"]
+mod wrong_07a_exactly_once_commits_the_last_offset;
+#[path = "wrong/07a_exactly_once_consumer_commits.rs"]
+mod wrong_07a_exactly_once_consumer_commits;
+#[path = "wrong/07a_exactly_once_does_not_abort.rs"]
+mod wrong_07a_exactly_once_does_not_abort;
+#[path = "wrong/07a_exactly_once_does_not_go_back.rs"]
+mod wrong_07a_exactly_once_does_not_go_back;
+#[path = "wrong/07a_exactly_once_swallows_errors.rs"]
+mod wrong_07a_exactly_once_swallows_errors;
