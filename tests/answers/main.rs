@@ -143,3 +143,11 @@ mod wrong_07a_exactly_once_does_not_abort;
 mod wrong_07a_exactly_once_does_not_go_back;
 #[path = "wrong/07a_exactly_once_swallows_errors.rs"]
 mod wrong_07a_exactly_once_swallows_errors;
+#[path = "wrong/07b_fence_the_zombie_begins_anew.rs"]
+mod wrong_07b_fence_the_zombie_begins_anew;
+#[path = "wrong/07b_fence_the_zombie_does_not_abort.rs"]
+mod wrong_07b_fence_the_zombie_does_not_abort;
+#[path = "wrong/07b_fence_the_zombie_swallows_the_error.rs"]
+mod wrong_07b_fence_the_zombie_swallows_the_error;
+#[path = "wrong/07b_fence_the_zombie_tries_for_ever.rs"]
+mod wrong_07b_fence_the_zombie_tries_for_ever;
