@@ -151,3 +151,13 @@ mod wrong_07b_fence_the_zombie_does_not_abort;
 mod wrong_07b_fence_the_zombie_swallows_the_error;
 #[path = "wrong/07b_fence_the_zombie_tries_for_ever.rs"]
 mod wrong_07b_fence_the_zombie_tries_for_ever;
+#[path = "wrong/08a_tumbling_window_no_grace.rs"]
+mod wrong_08a_tumbling_window_no_grace;
+#[path = "wrong/08a_tumbling_window_opens_again.rs"]
+mod wrong_08a_tumbling_window_opens_again;
+#[path = "wrong/08a_tumbling_window_rounds_towards_zero.rs"]
+mod wrong_08a_tumbling_window_rounds_towards_zero;
+#[path = "wrong/08a_tumbling_window_saves_only_the_windows.rs"]
+mod wrong_08a_tumbling_window_saves_only_the_windows;
+#[path = "wrong/08a_tumbling_window_time_goes_back.rs"]
+mod wrong_08a_tumbling_window_time_goes_back;

@@ -1,0 +1,122 @@
+//! Wrong answer to 8a: takes the time of the latest record for stream time, whatever came before it.
+//! Refused with: "stream time is 65, the latest of them"
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One sale, as it was recorded at the till.
+#[derive(Debug, Clone, Copy)]
+struct Sale {
+    /// When it happened, in milliseconds since 1970. Before that it is negative.
+    at: i64,
+    cents: u64,
+}
+
+/// The final total of one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Total {
+    /// The window's first millisecond.
+    start: i64,
+    cents: u64,
+}
+
+/// Sales per window. All times are in milliseconds.
+#[derive(Debug)]
+struct Windows {
+    /// A window is so long, and the next one begins where it ends. Windows begin at multiples of it.
+    size: i64,
+    /// So long after its end a window still takes sales.
+    grace: i64,
+    state: State,
+}
+
+/// What has to survive a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct State {
+    /// The latest time of any sale so far, late ones included.
+    stream_time: Option<i64>,
+    /// The cents of the windows that are open, by their first millisecond.
+    open: BTreeMap<i64, u64>,
+    /// How many sales came too late.
+    late: u64,
+}
+
+impl Windows {
+    fn new(size: i64, grace: i64) -> Self {
+        let state = State::default();
+        Self { size, grace, state }
+    }
+
+    /// The first millisecond of the window that a sale at this time belongs to.
+    fn start_of(&self, at: i64) -> i64 {
+        // The remainder that is never negative. That of `%` is, before 1970.
+        at - at.rem_euclid(self.size)
+    }
+
+    /// Adds a sale to its window, or counts it as late. Returns the windows that this closes, the earliest first; one in
+    /// which nothing was sold is not returned.
+    fn add(&mut self, sale: Sale) -> Vec<Total> {
+        let stream_time = sale.at;
+        self.state.stream_time = Some(stream_time);
+        let closed_to = stream_time - self.size - self.grace;
+        let start = self.start_of(sale.at);
+        if start <= closed_to {
+            self.state.late += 1;
+        } else {
+            *self.state.open.entry(start).or_default() += sale.cents;
+        }
+        let still_open = self.state.open.split_off(&(closed_to + 1));
+        let closed = std::mem::replace(&mut self.state.open, still_open);
+        closed
+            .into_iter()
+            .map(|(start, cents)| Total { start, cents })
+            .collect()
+    }
+
+    /// All that has to survive a restart, as text.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written as text.
+    fn save(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string(&self.state)?)
+    }
+
+    /// Goes on where [`save`](Self::save) was called.
+    ///
+    /// # Errors
+    ///
+    /// When that is no text of `save`.
+    fn restore(size: i64, grace: i64, saved: &str) -> anyhow::Result<Self> {
+        let state = serde_json::from_str(saved)?;
+        Ok(Self { size, grace, state })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    const SECOND: i64 = 1000;
+    let (size, grace) = (60 * SECOND, 10 * SECOND);
+    let mut windows = Windows::new(size, grace);
+    for (second, cents) in [
+        (5, 350),
+        (62, 120),
+        (58, 200),
+        (71, 90),
+        (59, 400),
+        (135, 80),
+    ] {
+        let at = second * SECOND;
+        for Total { start, cents } in windows.add(Sale { at, cents }) {
+            println!("the minute from second {}: {cents} cents", start / SECOND);
+        }
+        // As after a restart.
+        windows = Windows::restore(size, grace, &windows.save()?)?;
+    }
+    println!("too late: {}", windows.state.late);
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "../../checks/08a_tumbling_window.rs"]
+mod checks;
