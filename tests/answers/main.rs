@@ -161,3 +161,11 @@ mod wrong_08a_tumbling_window_rounds_towards_zero;
 mod wrong_08a_tumbling_window_saves_only_the_windows;
 #[path = "wrong/08a_tumbling_window_time_goes_back.rs"]
 mod wrong_08a_tumbling_window_time_goes_back;
+#[path = "wrong/09a_trace_headers_adds_a_second.rs"]
+mod wrong_09a_trace_headers_adds_a_second;
+#[path = "wrong/09a_trace_headers_begins_anew.rs"]
+mod wrong_09a_trace_headers_begins_anew;
+#[path = "wrong/09a_trace_headers_believes_everything.rs"]
+mod wrong_09a_trace_headers_believes_everything;
+#[path = "wrong/09a_trace_headers_copies_the_header.rs"]
+mod wrong_09a_trace_headers_copies_the_header;
