@@ -45,6 +45,8 @@ mod right_06a_never_skip_seeks_when_it_resumes;
 mod right_07a_exactly_once_awaits_each_report;
 #[path = "right/07a_exactly_once_offset_list.rs"]
 mod right_07a_exactly_once_offset_list;
+#[path = "right/10a_pipeline_sends_in_chunks.rs"]
+mod right_10a_pipeline_sends_in_chunks;
 #[path = "wrong/01a_delivery_report_no_key.rs"]
 mod wrong_01a_delivery_report_no_key;
 #[path = "wrong/01a_delivery_report_not_awaited.rs"]
@@ -169,3 +171,15 @@ mod wrong_09a_trace_headers_begins_anew;
 mod wrong_09a_trace_headers_believes_everything;
 #[path = "wrong/09a_trace_headers_copies_the_header.rs"]
 mod wrong_09a_trace_headers_copies_the_header;
+#[path = "wrong/10a_pipeline_sends_a_task_for_each.rs"]
+mod wrong_10a_pipeline_sends_a_task_for_each;
+#[path = "wrong/10a_pipeline_sends_awaits_each.rs"]
+mod wrong_10a_pipeline_sends_awaits_each;
+#[path = "wrong/10a_pipeline_sends_drops_when_full.rs"]
+mod wrong_10a_pipeline_sends_drops_when_full;
+#[path = "wrong/10a_pipeline_sends_flushes_each.rs"]
+mod wrong_10a_pipeline_sends_flushes_each;
+#[path = "wrong/10a_pipeline_sends_ignores_reports.rs"]
+mod wrong_10a_pipeline_sends_ignores_reports;
+#[path = "wrong/10a_pipeline_sends_not_idempotent.rs"]
+mod wrong_10a_pipeline_sends_not_idempotent;
