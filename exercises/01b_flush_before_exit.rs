@@ -6,7 +6,7 @@
 //!
 //! Write the two functions below: <https://docs.rs/rdkafka/latest/rdkafka/producer/trait.Producer.html>.
 //!
-//! Check it with `make exercise-1b`.
+//! Check it with `make exercise-1b`. Read first: book/src/01_produce_and_consume.md
 
 use std::time::Duration;
 

@@ -206,7 +206,7 @@ impl fmt::Display for Complaint {
 }
 
 /// Letters, digits, `_` and `-` in lower case, with `-` for blanks (mdBook, `normalize_id`).
-fn heading_id(heading: &str) -> String {
+pub(crate) fn heading_id(heading: &str) -> String {
     heading
         .chars()
         .filter_map(|character| match character {

@@ -1,8 +1,11 @@
 //! Chapters, examples and exercises: the number holds them together, and each leads to the others.
 
+use std::collections::BTreeSet;
+
+use regex::Regex;
 use workspace_tests::names as names_in;
 
-use crate::book::{Book, Complaint, Page};
+use crate::book::{Book, Complaint, Page, heading_id};
 
 /// Chapters with an example of their own.
 const LESSONS: std::ops::RangeInclusive<u32> = 1..=10;
@@ -37,6 +40,7 @@ pub(crate) fn complaints(book: &Book, to_come: &[u32]) -> Vec<Complaint> {
             None => {}
         }
     }
+    complaints.extend(look_at_checks(book));
     for (folder, kind) in [("examples", "example"), ("exercises", "exercise")] {
         if !book.root.join(folder).exists() {
             continue;
@@ -71,6 +75,35 @@ fn look_at_lesson(page: &Page) -> Vec<Complaint> {
     }
     if !page.text.contains("<details>") {
         complaints.push(page.complain(1, "the questions have no folded answers"));
+    }
+    complaints
+}
+
+/// A check that sends a learner to a section of a chapter: it has to be there, once the chapter is.
+fn look_at_checks(book: &Book) -> Vec<Complaint> {
+    let folder = book.root.join("tests/checks");
+    if !folder.exists() {
+        return Vec::new();
+    }
+    let reference = Regex::new(r"Chapter (\d+), '([^']+)'").unwrap();
+    // A text that goes on in the next line of the source.
+    let continued = Regex::new(r"\\\n\s*").unwrap();
+    let mut complaints = Vec::new();
+    for name in names_in(&folder.to_string_lossy(), ".rs") {
+        let file = format!("tests/checks/{name}.rs");
+        let text = book.read(&file).unwrap_or_default();
+        let sections: BTreeSet<(String, String)> = reference
+            .captures_iter(&continued.replace_all(&text, ""))
+            .map(|found| (found[1].to_owned(), found[2].to_owned()))
+            .collect();
+        for (number, section) in sections {
+            let number = number.parse().ok();
+            let page = book.pages.iter().find(|page| page.number() == number);
+            if page.is_some_and(|page| !page.anchors.contains(&heading_id(&section))) {
+                let what = format!("the chapter has no section {section:?}");
+                complaints.push(Complaint::new(file.as_str(), 1, what));
+            }
+        }
     }
     complaints
 }
@@ -158,6 +191,19 @@ mod tests {
                 "does not name its chapter",
             );
         }
+    }
+
+    #[test]
+    fn a_check_that_sends_its_learner_nowhere_is_noticed() {
+        let fixture = Fixture::sound();
+        let check = |section: &str| {
+            let text = format!("\"Read on. Chapter 1, \\\n     '{section}'. Chapter 9, 'Later'.\"");
+            fixture.write("tests/checks/01a_first.rs", &text);
+        };
+        check("Run it");
+        assert!(complaints(&fixture.book(), &[]).is_empty());
+        check("Walk it");
+        complains(&complaints(&fixture.book(), &[]), "no section \"Walk it\"");
     }
 
     #[test]
