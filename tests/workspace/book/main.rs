@@ -94,7 +94,9 @@ fn every_command_that_is_shown_exists() {
     nothing_to_complain_of(&commands::complaints(&the_book()));
 }
 
-/// What is shown was printed: each command is run, in the order of its page, against an embedded broker.
+/// X1, X2, X4, X5: what is shown was printed, the outcome of each mistake among it.
+///
+/// Each command is run, in the order of its page, against an embedded broker.
 #[test]
 fn every_output_that_is_shown_is_what_the_command_prints() {
     nothing_to_complain_of(&outputs::complaints(&the_book()));
