@@ -64,12 +64,12 @@ pub(crate) fn write(broker: &Broker, topic: &str, partition: i32, payloads: &[&s
 }
 
 /// Writes records of which more is said, in this order.
-pub(crate) fn write_records<'a, K: ?Sized, P: ?Sized>(
+pub(crate) fn write_records<'a, K, P>(
     broker: &Broker,
     records: impl Iterator<Item = BaseRecord<'a, K, P>>,
 ) where
-    K: ToBytes + 'a,
-    P: ToBytes + 'a,
+    K: ToBytes + ?Sized + 'a,
+    P: ToBytes + ?Sized + 'a,
 {
     let producer: BaseProducer = client(broker).set("linger.ms", "0").create().unwrap();
     for record in records {
