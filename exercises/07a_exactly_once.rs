@@ -103,7 +103,7 @@ impl Invoicing {
     /// When the transaction was not committed.
     fn transact(&self, orders: &[OwnedMessage]) -> anyhow::Result<()> {
         todo!(
-            "write {:?} and the offset behind each of {} orders in one transaction of {:p}, within {TIMEOUT:?}",
+            "write {:?} to {INVOICES} and the offset behind each of {} orders in one transaction of {:p}, within {TIMEOUT:?}",
             orders.iter().map(invoice).collect::<Vec<_>>(),
             orders.len(),
             &self.producer

@@ -1,6 +1,7 @@
 //! A record as it was read: where it stands, and its bytes as they are in librdkafka's memory.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message, OwnedHeaders};
 
@@ -79,6 +80,21 @@ impl<'a> ConsumedRecord<'a> {
     /// A copy of all headers, for another record.
     pub fn headers(&self) -> Option<OwnedHeaders> {
         self.message.headers().map(BorrowedHeaders::detach)
+    }
+
+    /// A copy of the headers whose names are wanted.
+    pub fn headers_where(&self, wanted: impl Fn(&str) -> bool) -> OwnedHeaders {
+        let Some(headers) = self.message.headers() else {
+            return OwnedHeaders::new();
+        };
+        // rdkafka panics at a name that is not UTF-8. Such a header has another producer's name in any case.
+        catch_unwind(AssertUnwindSafe(|| {
+            headers
+                .iter()
+                .filter(|header| wanted(header.key))
+                .fold(OwnedHeaders::new(), OwnedHeaders::insert)
+        }))
+        .unwrap_or_else(|_| headers.detach())
     }
 
     /// The record as rdkafka has it.

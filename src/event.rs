@@ -182,38 +182,47 @@ pub fn decode<T: Event>(
 /// As [`decode`].
 pub fn decode_record<T: Event>(record: &impl Message) -> Result<T, DecodeError> {
     let payload = record.payload().ok_or(DecodeError::Empty)?;
-    let event_type = text_header(record, TYPE_HEADER, "text")?;
-    let version = match text_header(record, VERSION_HEADER, "a number")? {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| DecodeError::Header {
-            name: VERSION_HEADER,
-            value: text.to_owned(),
-            expected: "a number",
-        })?),
-    };
+    let (mut event_type, mut version) = (None, None);
+    // One pass for both: each look at a header is a call into librdkafka. Kafka allows several of one name; the last one
+    // counts, as with the Java client's `Headers.lastHeader`.
+    if let Some(headers) = record.headers() {
+        for header in headers.iter() {
+            match header.key {
+                TYPE_HEADER => event_type = header.value,
+                VERSION_HEADER => version = header.value,
+                _ => {}
+            }
+        }
+    }
+    let event_type = event_type
+        .map(|bytes| text(TYPE_HEADER, bytes, "text"))
+        .transpose()?;
+    let version = version
+        .map(|bytes| {
+            let text = text(VERSION_HEADER, bytes, "a number")?;
+            text.parse().map_err(|_| DecodeError::Header {
+                name: VERSION_HEADER,
+                value: text.to_owned(),
+                expected: "a number",
+            })
+        })
+        .transpose()?;
     decode(payload, event_type, version)
 }
 
-/// The last header of this name, as text. Kafka allows several of one name; the last one written counts, as with the
-/// Java client's `Headers.lastHeader`.
-fn text_header<'a>(
-    record: &'a impl Message,
+fn text<'a>(
     name: &'static str,
+    bytes: &'a [u8],
     expected: &'static str,
-) -> Result<Option<&'a str>, DecodeError> {
-    let Some(bytes) = header(record, name) else {
-        return Ok(None);
-    };
-    str::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_| DecodeError::Header {
-            name,
-            value: sample(bytes),
-            expected,
-        })
+) -> Result<&'a str, DecodeError> {
+    str::from_utf8(bytes).map_err(|_| DecodeError::Header {
+        name,
+        value: sample(bytes),
+        expected,
+    })
 }
 
-/// The last header of this name.
+/// The last header of this name, as with the Java client's `Headers.lastHeader`.
 pub fn header<'a>(record: &'a impl Message, name: &str) -> Option<&'a [u8]> {
     let headers = record.headers()?;
     (0..headers.count())

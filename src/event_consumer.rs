@@ -83,8 +83,8 @@ pub struct EventConsumer<T> {
 /// A record and what it says.
 #[derive(Debug)]
 pub struct Received<'a, T> {
-    /// The event, or why there is none.
-    pub event: Result<T, Undecodable>,
+    /// The event, or why there is none. In a box, because it is large and rare.
+    pub event: Result<T, Box<Undecodable>>,
     /// The record that it came in: to be committed, or put aside.
     pub record: ConsumedRecord<'a>,
 }
@@ -277,19 +277,12 @@ pub(crate) fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T
     // A panic in here is a record that kills every member that reads it, one after the other. The types' own code may do
     // it, and rdkafka does when the name of a header is not UTF-8.
     let decoded = catch_unwind(AssertUnwindSafe(|| event::decode_record(&message)));
-    let event = match decoded {
-        Ok(Ok(event)) => Ok(event),
-        Ok(Err(reason)) => Err(undecodable::<T>(&message, reason)),
-        Err(panic) => {
-            let message_of_panic = text(panic.as_ref()).to_owned();
-            Err(undecodable::<T>(
-                &message,
-                DecodeError::Panicked {
-                    message: message_of_panic,
-                },
-            ))
-        }
-    };
+    let decoded = decoded.unwrap_or_else(|panic| {
+        Err(DecodeError::Panicked {
+            message: text(panic.as_ref()).to_owned(),
+        })
+    });
+    let event = decoded.map_err(|reason| undecodable::<T>(&message, reason));
     Received {
         event,
         record: ConsumedRecord::new(message),
@@ -297,14 +290,14 @@ pub(crate) fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T
 }
 
 #[cold]
-fn undecodable<T: Event>(message: &BorrowedMessage<'_>, reason: DecodeError) -> Undecodable {
-    Undecodable {
+fn undecodable<T: Event>(message: &BorrowedMessage<'_>, reason: DecodeError) -> Box<Undecodable> {
+    Box::new(Undecodable {
         partition: TopicPartition::new(message.topic(), message.partition()),
         offset: message.offset(),
         expected: T::TYPE,
         sample: event::sample(message.payload().unwrap_or_default()),
         reason,
-    }
+    })
 }
 
 /// What a panic said.

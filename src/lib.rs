@@ -14,6 +14,10 @@
 //! - [`in_flight`]: many records on their way, and their reports counted
 //! - [`producer_health`]: a producer's queue, errors and round trips, to be watched
 //! - [`consumer`]: read records in a group, commit what was processed, leave at once
+//! - [`event_consumer`]: read typed events; what cannot be decoded is data, and commits come before partitions go
+//! - [`consumed_record`]: a record as it was read, and [`assignment`]: which partitions are this member's
+//! - [`processor`]: the loop that never skips: decode, handle, retry, put aside, commit
+//! - [`dead_letter`]: put records aside with the reason, and [`redrive`]: send them back
 //! - [`order`]: what the business calls an order, what travels between services, and the translation between them
 //! - [`publish_orders`]: a use case behind traits, tested without a broker
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
@@ -41,6 +45,7 @@ pub mod circuit_breaker;
 pub mod config;
 pub mod consumed_record;
 pub mod consumer;
+pub mod dead_letter;
 pub mod delivery;
 pub mod diagnosis;
 pub mod error;
@@ -57,10 +62,12 @@ mod member;
 pub mod metrics;
 pub mod numbered_records;
 pub mod order;
+pub mod processor;
 pub mod producer;
 pub mod producer_health;
 pub mod publish_orders;
 pub mod reachability;
+pub mod redrive;
 pub mod retry;
 pub mod shutdown;
 pub mod topic_contents;

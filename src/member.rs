@@ -118,21 +118,12 @@ impl Member {
         &self,
         next_offsets: BTreeMap<TopicPartition, i64>,
     ) -> Result<(), Error> {
-        let failed = |next_offsets: &BTreeMap<TopicPartition, i64>, source| {
-            let described = next_offsets
-                .iter()
-                .map(|(partition, offset)| format!("{offset} of {partition}"));
-            Error::Commit {
-                offsets: described.collect::<Vec<_>>().join(", "),
-                source,
-            }
-        };
         let client = Arc::clone(&self.client);
         // Blocks its thread for a round trip to the group's coordinator.
         tokio::task::spawn_blocking(move || {
             assignment::offsets(&next_offsets)
                 .and_then(|offsets| client.commit(&offsets, CommitMode::Sync))
-                .map_err(|source| failed(&next_offsets, source))
+                .map_err(|source| not_committed(&next_offsets, source))
         })
         .await?
     }
@@ -252,6 +243,20 @@ impl fmt::Debug for Member {
             .debug_struct("Member")
             .field("owned", &self.assignments().owned())
             .finish_non_exhaustive()
+    }
+}
+
+/// The error of a commit.
+pub(crate) fn not_committed(
+    next_offsets: &BTreeMap<TopicPartition, i64>,
+    source: KafkaError,
+) -> Error {
+    let described = next_offsets
+        .iter()
+        .map(|(partition, offset)| format!("{offset} of {partition}"));
+    Error::Commit {
+        offsets: described.collect::<Vec<_>>().join(", "),
+        source,
     }
 }
 

@@ -182,7 +182,7 @@ async fn what_cannot_be_decoded_is_data_and_reading_goes_on() {
         expected,
         sample,
         reason,
-    } = received.event.unwrap_err();
+    } = *received.event.unwrap_err();
     assert_eq!(partition, TopicPartition::new(topic.as_str(), 0));
     assert_eq!((offset, expected), (1, "test.fragile"));
     assert_eq!(sample, "x".repeat(100));

@@ -18,7 +18,7 @@ use embedded_broker::Broker;
 use kafka_event_streaming::config::Cluster;
 use kafka_event_streaming::{reachability, topics};
 use tokio::net::TcpSocket;
-use workspace_tests::{Output, command, examples, free_port, make, names, root, run};
+use workspace_tests::{Output, command, examples, free_port, make, root, run};
 
 /// A port for `make infra-up`. Dropping it stops what is left there.
 struct Infra {

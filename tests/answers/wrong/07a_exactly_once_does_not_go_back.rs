@@ -7,7 +7,7 @@ use anyhow::Context;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{ClientConfig, Message, Offset};
+use rdkafka::{ClientConfig, Message};
 
 const ORDERS: &str = "orders";
 const INVOICES: &str = "invoices";
