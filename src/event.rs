@@ -115,6 +115,16 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// The reason alone, without the sample: for tables and headers.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Json { source, .. } => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Encodes an event's payload.
 ///
 /// # Errors

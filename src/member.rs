@@ -4,15 +4,16 @@
 //! decides which errors are none, and leaves the group when it is closed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::Duration;
+use std::{fmt, thread};
 
 use futures::FutureExt;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::Offset;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -28,7 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Member {
     /// Shared with the blocking thread of a commit while that lasts.
     client: Arc<StreamConsumer<Assignments>>,
+    /// Where commits are waited for. Started by the first one, and gone with this.
+    committer: OnceLock<mpsc::Sender<Commit>>,
 }
+
+/// The next offset of each partition, and who waits for the answer.
+type Commit = (
+    BTreeMap<TopicPartition, i64>,
+    oneshot::Sender<KafkaResult<()>>,
+);
 
 /// What came.
 pub(crate) enum Arrival<'a> {
@@ -63,6 +72,7 @@ impl Member {
             })?;
         Ok(Self {
             client: Arc::new(client),
+            committer: OnceLock::new(),
         })
     }
 
@@ -118,14 +128,20 @@ impl Member {
         &self,
         next_offsets: BTreeMap<TopicPartition, i64>,
     ) -> Result<(), Error> {
-        let client = Arc::clone(&self.client);
-        // Blocks its thread for a round trip to the group's coordinator.
-        tokio::task::spawn_blocking(move || {
-            assignment::offsets(&next_offsets)
-                .and_then(|offsets| client.commit(&offsets, CommitMode::Sync))
-                .map_err(|source| not_committed(&next_offsets, source))
-        })
-        .await?
+        let (answer, answered) = oneshot::channel();
+        let committer = self
+            .committer
+            .get_or_init(|| committer(Arc::downgrade(&self.client)));
+        // It is gone when the operating system had no thread for it. Then nobody answers.
+        let _ = committer.send((next_offsets.clone(), answer));
+        let result = match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(KafkaError::Canceled),
+            Err(_) => Err(KafkaError::ConsumerCommit(
+                RDKafkaErrorCode::OperationTimedOut,
+            )),
+        };
+        result.map_err(|source| not_committed(&next_offsets, source))
     }
 
     /// What the group has committed for these partitions. None where it has committed nothing.
@@ -224,6 +240,33 @@ impl Member {
         // group is left when its answer is there.
         Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
     }
+}
+
+/// Starts the thread that commits.
+///
+/// librdkafka's commit blocks its thread for a round trip to the group's coordinator and, when that is gone, for as long
+/// as it stays away: minutes were seen. Tokio waits for the end of its own blocking threads before a program may end, so
+/// this is none of them.
+fn committer(client: Weak<StreamConsumer<Assignments>>) -> mpsc::Sender<Commit> {
+    let (sender, commits) = mpsc::channel::<Commit>();
+    let started = thread::Builder::new()
+        .name("commit".to_owned())
+        .spawn(move || {
+            for (next_offsets, answer) in commits {
+                let Some(client) = client.upgrade() else {
+                    return;
+                };
+                let result = assignment::offsets(&next_offsets)
+                    .and_then(|offsets| client.commit(&offsets, CommitMode::Sync));
+                // Whoever gets the answer may close at once, and has to be the last owner then.
+                drop(client);
+                let _ = answer.send(result);
+            }
+        });
+    if let Err(error) = started {
+        warn!(%error, "no thread could be started that commits");
+    }
+    sender
 }
 
 impl Drop for Member {

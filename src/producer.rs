@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::OwnedHeaders;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,20 @@ impl<'a> Record<'a> {
             headers: None,
             partition: None,
             timestamp: None,
+        }
+    }
+
+    /// The same record with one more header.
+    #[must_use]
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        let headers = self.headers.unwrap_or_default();
+        let header = Header {
+            key: name,
+            value: Some(value),
+        };
+        Self {
+            headers: Some(headers.insert(header)),
+            ..self
         }
     }
 

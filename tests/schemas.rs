@@ -177,6 +177,10 @@ fn a_record_that_is_not_what_its_version_says_is_an_error_that_names_the_field()
         error.to_string().contains("missing field `product_id`"),
         "{error}"
     );
+    // The sample stands beside it where there is room.
+    let brief = error.brief();
+    assert!(brief.starts_with("missing field `product_id`"), "{brief}");
+    assert!(!brief.contains("order-1001"), "{brief}");
 
     let error = decode(&golden("order.1.json"), 0).unwrap_err();
     assert!(

@@ -12,5 +12,6 @@ mod program;
 
 // One file an example, named after it.
 mod consumer_groups;
+mod event_schemas;
 mod produce_consume;
 mod quick_start;
