@@ -113,7 +113,8 @@ pub fn asked_to_stop() -> CancellationToken {
 ///
 /// # Errors
 ///
-/// When the program cannot be started, and when it ends by itself before.
+/// When the program cannot be started, when it ends by itself before, and when it prints nothing for so long as
+/// `patience`.
 ///
 /// # Panics
 ///
@@ -122,16 +123,21 @@ pub async fn run_and_kill<A: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = A>,
     lines: usize,
     later: Duration,
+    patience: Duration,
 ) -> io::Result<Vec<String>> {
     let (sender, mut printed) = mpsc::unbounded_channel();
     let child = Child::start(arguments, sender)?;
     let mut seen = Vec::new();
     while seen.len() < lines {
-        let Some(line) = printed.recv().await else {
-            let words = format!("the child ended by itself after {} lines", seen.len());
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, words));
+        let failed = |kind, words| {
+            let words = format!("the child {words} after {} of {lines} lines", seen.len());
+            io::Error::new(kind, words)
         };
-        seen.push(line);
+        match tokio::time::timeout(patience, printed.recv()).await {
+            Ok(Some(line)) => seen.push(line),
+            Ok(None) => return Err(failed(io::ErrorKind::UnexpectedEof, "ended by itself")),
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut, "fell silent")),
+        }
     }
     tokio::time::sleep(later).await;
     child.kill().await?;

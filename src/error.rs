@@ -118,6 +118,17 @@ pub enum Error {
         waited: Duration,
     },
 
+    /// Records that were sent are not to be seen.
+    #[error("{missing} records are not in topic {topic} after {} s", .waited.as_secs_f32())]
+    StillMissing {
+        /// The topic they were waited for in.
+        topic: String,
+        /// How many.
+        missing: u64,
+        /// How long was waited.
+        waited: Duration,
+    },
+
     /// Reading failed. The consumer is still usable unless the source says that the error is fatal.
     #[error("could not read the next record")]
     Receive {

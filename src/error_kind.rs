@@ -163,7 +163,8 @@ impl Classify for Error {
         match self {
             Self::Unreachable { .. }
             | Self::TopicNotReady { .. }
-            | Self::FlushIncomplete { .. } => ErrorKind::Transient,
+            | Self::FlushIncomplete { .. }
+            | Self::StillMissing { .. } => ErrorKind::Transient,
             Self::ProducerClosed { .. } | Self::Fenced { .. } => ErrorKind::Fatal,
             Self::TopicNotCreated { code, .. } => code.kind(),
             Self::SendAllStopped { source, .. } => source.kind(),

@@ -169,6 +169,21 @@ impl Page {
 }
 
 impl LedgerReport {
+    /// What stands above the [columns](Self::columns) of a table.
+    pub const HEADINGS: &str = "    sent    once  duplicated    lost";
+
+    /// The numbers that a delivery is judged by, for a line of a table.
+    pub fn columns(&self) -> String {
+        let Self {
+            sent,
+            once,
+            duplicated,
+            lost,
+            ..
+        } = self;
+        format!("{sent:>8}{once:>8}{duplicated:>12}{lost:>8}")
+    }
+
     /// True when nothing was lost.
     pub fn is_at_least_once(&self) -> bool {
         self.lost == 0
@@ -229,6 +244,14 @@ mod tests {
             "{report}"
         );
         report
+    }
+
+    #[test]
+    fn the_columns_of_a_table_stand_below_their_headings() {
+        let report = ledger(&[0, 1, 2, 3], &[0, 1, 1]);
+        assert_eq!(LedgerReport::HEADINGS.len(), report.columns().len());
+        let expected = "       4       1           1       2";
+        assert_eq!(report.columns(), expected);
     }
 
     /// S3-13, X1, X2: what a delivery promises shows in the numbers.

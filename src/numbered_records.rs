@@ -29,6 +29,9 @@ use crate::topic_contents;
 /// Over so many keys the numbers are dealt, so that partitions have something to divide, and a key has an order.
 const KEYS: u64 = 8;
 
+/// Between two looks at a topic in which something is missing.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The key of the record with this number.
 pub fn key(number: u64) -> String {
     format!("key-{}", number % KEYS)
@@ -86,25 +89,32 @@ pub async fn count(
     Ok(ledger.report())
 }
 
-/// Waits until every number is in the topic, committed, and says what else is there. Returns what it found when
-/// `patience` is over: look at [`lost`](LedgerReport::lost).
+/// Waits until readers of committed records see every number.
 ///
 /// # Errors
 ///
-/// As [`count`].
+/// As [`count`], and [`Error::StillMissing`] when `patience` is over.
 pub async fn wait_for_all(
     cluster: &Cluster,
     topic: &str,
     numbers: Range<u64>,
     patience: Duration,
-) -> Result<LedgerReport, Error> {
+) -> Result<(), Error> {
     let deadline = Instant::now() + patience;
     loop {
-        let isolation = IsolationLevel::ReadCommitted;
-        let report = count(cluster, topic, isolation, numbers.clone()).await?;
-        if report.is_at_least_once() || Instant::now() >= deadline {
-            return Ok(report);
+        let committed = IsolationLevel::ReadCommitted;
+        let report = count(cluster, topic, committed, numbers.clone()).await?;
+        if report.is_at_least_once() {
+            return Ok(());
         }
+        if Instant::now() >= deadline {
+            return Err(Error::StillMissing {
+                topic: topic.to_owned(),
+                missing: report.lost,
+                waited: patience,
+            });
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

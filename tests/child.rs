@@ -77,20 +77,24 @@ async fn a_child_that_is_killed_says_nothing() {
 #[tokio::test]
 async fn a_child_is_killed_after_so_many_lines() {
     // The test runner prints a line or two before the child does.
-    let killed = child::run_and_kill(ARGUMENTS, 1, Duration::ZERO);
-    let lines = timeout(PATIENCE, killed).await.unwrap().unwrap();
+    let killed = child::run_and_kill(ARGUMENTS, 1, Duration::ZERO, PATIENCE);
+    let lines = killed.await.unwrap();
     assert!(!lines.is_empty());
     let stopped = |line: &String| line.contains("stopped in order");
     assert!(!lines.iter().any(stopped), "{lines:?}");
 }
 
 #[tokio::test]
-async fn a_child_that_ends_before_it_is_killed_is_an_error() {
-    let arguments = ARGUMENTS.into_iter().chain([HASTY]);
-    let killed = child::run_and_kill(arguments, usize::MAX, Duration::ZERO);
-    let error = timeout(PATIENCE, killed).await.unwrap().unwrap_err();
-    let error = error.to_string();
-    assert!(error.contains("ended by itself"), "{error}");
+async fn a_child_that_cannot_be_killed_in_time_is_an_error() {
+    let hasty = ARGUMENTS.into_iter().chain([HASTY]);
+    let killed = child::run_and_kill(hasty, usize::MAX, Duration::ZERO, PATIENCE);
+    let error = killed.await.unwrap_err().to_string();
+    assert!(error.contains("ended by itself after"), "{error}");
+
+    let patience = Duration::from_millis(500);
+    let killed = child::run_and_kill(ARGUMENTS, usize::MAX, Duration::ZERO, patience);
+    let error = killed.await.unwrap_err().to_string();
+    assert!(error.contains("fell silent after"), "{error}");
 }
 
 #[tokio::test]

@@ -224,7 +224,8 @@ impl TransactionalProducer {
             if Instant::now() > deadline {
                 return Err(self.error(step, error).into());
             }
-            tracing::warn!(transactional_id = %self.transactional_id, %error, "{}: trying again", step.name());
+            // Not a warning: it is what happens while the transaction of a predecessor is being ended.
+            tracing::info!(transactional_id = %self.transactional_id, %error, "{}: trying again", step.name());
             std::thread::sleep(PAUSE);
         }
     }

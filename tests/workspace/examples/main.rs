@@ -13,5 +13,6 @@ mod program;
 // One file an example, named after it.
 mod consumer_groups;
 mod event_schemas;
+mod exactly_once;
 mod produce_consume;
 mod quick_start;
