@@ -24,6 +24,7 @@ use clap::{Parser, value_parser};
 use kafka_event_streaming::child::{self, Child};
 use kafka_event_streaming::config::IsolationLevel::{ReadCommitted, ReadUncommitted};
 use kafka_event_streaming::config::{Cluster, ConsumerSettings, ProducerSettings};
+use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::ledger::LedgerReport;
 use kafka_event_streaming::numbered_records::{self, wait_for_all};
 use kafka_event_streaming::producer::RecordProducer;
@@ -32,7 +33,6 @@ use kafka_event_streaming::transaction::{
     Outputs, TransactionSettings, TransactionalProcessor, Transform, TransformError,
 };
 use kafka_event_streaming::{Error, reachability, topics};
-use rdkafka::message::BorrowedMessage;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -81,7 +81,7 @@ async fn main() -> Result<()> {
 async fn serve(cluster: &Cluster, shop: &str) -> Result<()> {
     let [orders, invoices] = topics_of(shop);
     let service = TransactionalProcessor::new(cluster, &settings(shop), &[&orders])?;
-    let make_invoice = move |order: &BorrowedMessage<'_>, outputs: &mut Outputs| {
+    let make_invoice = move |order: &ConsumedRecord<'_>, outputs: &mut Outputs| {
         // Work takes its time, and so a kill strikes in the middle of it.
         thread::sleep(Duration::from_millis(1));
         // The order once more: enough for an invoice that is counted.
@@ -163,7 +163,7 @@ struct Zombie {
 impl Transform for Zombie {
     fn transform(
         &mut self,
-        order: &BorrowedMessage<'_>,
+        order: &ConsumedRecord<'_>,
         outputs: &mut Outputs,
     ) -> Result<(), TransformError> {
         outputs.forward(self.invoices.as_str(), order, &[]);

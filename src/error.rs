@@ -213,14 +213,10 @@ pub enum Error {
     },
 
     /// A transform could not process a record. It, and all of its transaction, stays unprocessed.
-    #[error(
-        "could not process the record at offset {offset} of partition {partition} of topic {topic}"
-    )]
+    #[error("could not process the record at offset {offset} of {partition}")]
     Transform {
-        /// The record's topic.
-        topic: String,
-        /// Its partition.
-        partition: i32,
+        /// The record's partition: `orders-0`.
+        partition: TopicPartition,
         /// Its offset.
         offset: i64,
         /// What the transform said.
@@ -232,14 +228,6 @@ pub enum Error {
     Complete {
         /// What the transform said.
         source: Box<dyn std::error::Error + Send + Sync>,
-    },
-
-    /// After an aborted transaction the consumer could not go back to the committed offsets. To read on from where it is
-    /// would pass over records.
-    #[error("could not go back to the committed offsets")]
-    Rewind {
-        /// What the client reported.
-        source: KafkaError,
     },
 
     /// The operating system gave no thread.

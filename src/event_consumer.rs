@@ -274,19 +274,32 @@ impl<T> fmt::Debug for EventConsumer<T> {
 
 /// Decodes a record where it stands in librdkafka's memory.
 pub(crate) fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T> {
+    let event = decode_message(&message);
+    Received {
+        event: event.map_err(|reason| undecodable::<T>(&message, reason)),
+        record: ConsumedRecord::new(message),
+    }
+}
+
+/// Decodes the event in a record. What cannot be decoded is an error, whatever it is, and never a panic.
+///
+/// # Errors
+///
+/// [`Undecodable`] says why, and where the record stands.
+pub fn decode<T: Event>(record: &ConsumedRecord<'_>) -> Result<T, Box<Undecodable>> {
+    let message = record.message();
+    decode_message(message).map_err(|reason| undecodable::<T>(message, reason))
+}
+
+fn decode_message<T: Event>(message: &BorrowedMessage<'_>) -> Result<T, DecodeError> {
     // A panic in here is a record that kills every member that reads it, one after the other. The types' own code may do
     // it, and rdkafka does when the name of a header is not UTF-8.
-    let decoded = catch_unwind(AssertUnwindSafe(|| event::decode_record(&message)));
-    let decoded = decoded.unwrap_or_else(|panic| {
+    let decoded = catch_unwind(AssertUnwindSafe(|| event::decode_record(message)));
+    decoded.unwrap_or_else(|panic| {
         Err(DecodeError::Panicked {
             message: text(panic.as_ref()).to_owned(),
         })
-    });
-    let event = decoded.map_err(|reason| undecodable::<T>(&message, reason));
-    Received {
-        event,
-        record: ConsumedRecord::new(message),
-    }
+    })
 }
 
 #[cold]

@@ -1,5 +1,7 @@
 //! What one transaction has read: of each partition, the first offset and the one behind the last.
 
+use crate::assignment::TopicPartition;
+
 /// The records of one transaction, as ranges of offsets.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -13,8 +15,7 @@ pub(super) struct Batch {
 /// What was read of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) topic: String,
-    pub(super) partition: i32,
+    pub(super) partition: TopicPartition,
     /// The first record's offset: where reading begins again if nothing was ever committed.
     pub(super) first: i64,
     /// The offset behind the last record: what is committed.
@@ -24,15 +25,15 @@ pub(super) struct Span {
 impl Batch {
     pub(super) fn add(&mut self, topic: &str, partition: i32, offset: i64) {
         self.records += 1;
-        let same = |span: &Span| span.partition == partition && span.topic == topic;
+        let same =
+            |span: &Span| span.partition.partition == partition && *span.partition.topic == *topic;
         if !self.spans.get(self.latest).is_some_and(same) {
             self.latest = self.spans.iter().position(same).unwrap_or(self.spans.len());
         }
         match self.spans.get_mut(self.latest) {
             Some(span) => span.next = offset + 1,
             None => self.spans.push(Span {
-                topic: topic.to_owned(),
-                partition,
+                partition: TopicPartition::new(topic, partition),
                 first: offset,
                 next: offset + 1,
             }),
@@ -67,8 +68,7 @@ mod tests {
             batch.add(topic, partition, offset);
         }
         let span = |topic: &str, partition, first, next| Span {
-            topic: topic.to_owned(),
-            partition,
+            partition: TopicPartition::new(topic, partition),
             first,
             next,
         };

@@ -7,14 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 
-/// One partition of one topic.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// The topic.
-    pub topic: String,
-    /// The partition's number.
-    pub partition: i32,
-}
+use crate::assignment::TopicPartition;
 
 /// What a rebalance did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +47,10 @@ impl ConsumerContext for GroupChanges {
                 return;
             }
         };
+        // A cooperative rebalance begins and ends with such notes.
+        if change == Change::Assigned(Vec::new()) || change == Change::Revoked(Vec::new()) {
+            return;
+        }
         self.noted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -63,9 +60,8 @@ impl ConsumerContext for GroupChanges {
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
     let elements = list.elements();
-    let partitions = elements.iter().map(|element| TopicPartition {
-        topic: element.topic().to_owned(),
-        partition: element.partition(),
-    });
+    let partitions = elements
+        .iter()
+        .map(|element| TopicPartition::new(element.topic(), element.partition()));
     partitions.collect()
 }

@@ -18,7 +18,6 @@
 //! use kafka_event_streaming::config::Cluster;
 //! use kafka_event_streaming::shutdown;
 //! use kafka_event_streaming::transaction::{TransactionSettings, TransactionalProcessor};
-//! use rdkafka::Message;
 //!
 //! # async fn example() -> Result<(), kafka_event_streaming::Error> {
 //! let settings = TransactionSettings::new("shouting", "shouting-0");
@@ -44,20 +43,20 @@ mod settings;
 mod transform;
 
 use std::panic;
+use std::sync::Arc;
 use std::thread;
 
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::message::BorrowedMessage;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-pub use group::TopicPartition;
 pub use outputs::{OutputRecord, Outputs};
 pub use settings::TransactionSettings;
 pub use transform::{Transform, TransformError};
 
 use crate::Error;
 use crate::config::Cluster;
+use crate::consumed_record::ConsumedRecord;
 use group::GroupChanges;
 use processing::Processing;
 use producer::TransactionalProducer;
@@ -75,6 +74,8 @@ pub struct TransactionalProcessor {
     producer: TransactionalProducer,
     settings: TransactionSettings,
     topics: Vec<String>,
+    /// Who sends: the header `source` of typed events.
+    service: Arc<str>,
 }
 
 /// What a processor has done.
@@ -113,6 +114,7 @@ impl TransactionalProcessor {
             producer: TransactionalProducer::new(cluster, settings)?,
             settings: settings.clone(),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            service: cluster.service().into(),
         })
     }
 
@@ -128,7 +130,7 @@ impl TransactionalProcessor {
     /// - [`Error::Transform`] when the closure failed: its record and all of its transaction stay unprocessed
     /// - [`Error::AbortedTooOften`] after [`attempts`](TransactionSettings::attempts) aborts in a row
     /// - [`Error::NotDelivered`] when a record cannot be written at all: it is too large, or its partition does not exist
-    /// - [`Error::Transaction`], [`Error::Rewind`] when the broker stays away for too long, or refuses
+    /// - [`Error::Transaction`], [`Error::Position`] when the broker stays away for too long, or refuses
     /// - [`Error::Receive`] when the consumer is of no more use, [`Error::Subscribe`] for a bad topic's name
     ///
     /// # Panics
@@ -136,7 +138,7 @@ impl TransactionalProcessor {
     /// As the closure does: its panic goes on in the caller.
     pub async fn run<F>(self, shutdown: &CancellationToken, transform: F) -> Result<Summary, Error>
     where
-        F: FnMut(&BorrowedMessage<'_>, &mut Outputs) -> Result<(), TransformError> + Send + 'static,
+        F: FnMut(&ConsumedRecord<'_>, &mut Outputs) -> Result<(), TransformError> + Send + 'static,
     {
         let (summary, _) = self.run_with(shutdown, EachRecord(transform)).await?;
         Ok(summary)
@@ -165,8 +167,9 @@ impl TransactionalProcessor {
             producer,
             settings,
             topics,
+            service,
         } = self;
-        let processing = Processing::new(producer, settings, transform, shutdown);
+        let processing = Processing::new(producer, settings, service, transform, shutdown);
         let thread = thread::Builder::new()
             .name("transactions".to_owned())
             .spawn(move || {

@@ -1,11 +1,16 @@
 //! What a transform makes of a record: records for other topics, collected before any of them is sent.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use jiff::Timestamp;
+use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::Error;
-use crate::event::{self, Event};
+use crate::consumed_record::ConsumedRecord;
+use crate::event::{self, Event, SOURCE_HEADER, TIMESTAMP_HEADER, TYPE_HEADER, VERSION_HEADER};
+use crate::trace_context::{TRACEPARENT_HEADER, TRACESTATE_HEADER};
 
 /// The records that a transform wants to be written. No Kafka client is behind it, so a transform is tested by looking
 /// into it.
@@ -20,29 +25,45 @@ use crate::event::{self, Event};
 #[derive(Debug, Default)]
 pub struct Outputs {
     records: Vec<OutputRecord>,
-    /// What a record gets that says none itself: the time of the record that it was made of.
-    timestamp_ms: Option<i64>,
+    /// The header `source` of typed events.
+    service: Arc<str>,
+    origin: Origin,
+}
+
+/// What results take over from the record that they are made of.
+#[derive(Debug, Default)]
+struct Origin {
+    timestamp: Option<i64>,
+    /// The headers of the trace that it is part of, as they were read.
+    trace: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// One record to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct OutputRecord {
     /// The topic. An `Arc<str>` that is cloned costs no allocation a record.
     pub topic: Arc<str>,
-    /// The partition, or none to have the key choose it.
+    /// The partition, where it is not left to the key.
     pub partition: Option<i32>,
     /// Records with equal keys keep their order.
     pub key: Option<Vec<u8>>,
     /// None deletes the key, in a topic that is compacted.
     pub payload: Option<Vec<u8>>,
-    /// Names and values, in this order. Kafka tells a header without a value from an empty one.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// Names and values beside the content.
+    pub headers: Option<OwnedHeaders>,
     /// Milliseconds since 1970. Without one it has the time of the record that it was made of, or else the time at
     /// which it is sent.
-    pub timestamp_ms: Option<i64>,
+    pub timestamp: Option<i64>,
 }
 
 impl Outputs {
+    pub(super) fn new(service: Arc<str>) -> Self {
+        Self {
+            service,
+            ..Self::default()
+        }
+    }
+
     /// Writes a key and a payload to `topic`.
     pub fn send(&mut self, topic: impl Into<Arc<str>>, key: &[u8], payload: &[u8]) {
         self.push(OutputRecord {
@@ -52,20 +73,32 @@ impl Outputs {
         });
     }
 
-    /// Writes an event to `topic`, under its own key, with its type and version as headers.
+    /// Writes an event to `topic`, under its own key, with the headers that
+    /// [`EventProducer`](crate::event_producer::EventProducer) gives it. It belongs to the trace of the record that it was
+    /// made of.
     ///
     /// # Errors
     ///
     /// [`Error::Encode`] when it cannot be written as JSON.
     pub fn event<T: Event>(&mut self, topic: impl Into<Arc<str>>, event: &T) -> Result<(), Error> {
-        let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
+        let sent_at = format!("{:.3}", Timestamp::now());
+        let version = T::VERSION.to_string();
+        let mut headers = OwnedHeaders::new_with_capacity(6);
+        for (name, value) in [
+            (TIMESTAMP_HEADER, sent_at.as_str()),
+            (SOURCE_HEADER, &self.service),
+            (TYPE_HEADER, T::TYPE),
+            (VERSION_HEADER, &version),
+        ] {
+            headers = headers.insert(header(name, value.as_bytes()));
+        }
+        for (name, value) in &self.origin.trace {
+            headers = headers.insert(header(name, value));
+        }
         self.push(OutputRecord {
             key: Some(event.key().as_bytes().to_vec()),
             payload: Some(event::encode(event)?),
-            headers: vec![
-                header(event::TYPE_HEADER, T::TYPE.as_bytes()),
-                header(event::VERSION_HEADER, T::VERSION.to_string().as_bytes()),
-            ],
+            headers: Some(headers),
             ..OutputRecord::to(topic)
         });
         Ok(())
@@ -76,33 +109,25 @@ impl Outputs {
     pub fn forward(
         &mut self,
         topic: impl Into<Arc<str>>,
-        record: &impl Message,
+        record: &ConsumedRecord<'_>,
         headers: &[(&str, &str)],
     ) {
-        let original = record
-            .headers()
-            .into_iter()
-            .flat_map(|headers| headers.iter());
-        let original = original.map(|header| {
-            let value = header.value.map(<[u8]>::to_vec);
-            (header.key.to_owned(), value)
-        });
-        let added = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Some(value.as_bytes().to_vec())));
-        let headers = original.chain(added).collect();
+        let mut all = record.headers().unwrap_or_default();
+        for (name, value) in headers {
+            all = all.insert(header(name, value.as_bytes()));
+        }
         self.push(OutputRecord {
             key: record.key().map(<[u8]>::to_vec),
             payload: record.payload().map(<[u8]>::to_vec),
-            headers,
-            timestamp_ms: record.timestamp().to_millis(),
+            headers: Some(all),
+            timestamp: record.timestamp(),
             ..OutputRecord::to(topic)
         });
     }
 
     /// Writes a record of which everything is said.
     pub fn push(&mut self, mut record: OutputRecord) {
-        record.timestamp_ms = record.timestamp_ms.or(self.timestamp_ms);
+        record.timestamp = record.timestamp.or(self.origin.timestamp);
         self.records.push(record);
     }
 
@@ -111,9 +136,25 @@ impl Outputs {
         &self.records
     }
 
-    /// From here on records are made of one that was written at this time.
-    pub(super) fn made_at(&mut self, timestamp_ms: Option<i64>) {
-        self.timestamp_ms = timestamp_ms;
+    /// From here on results are made of `record`, or of none in particular.
+    pub(super) fn made_of(&mut self, record: Option<&ConsumedRecord<'_>>) {
+        self.origin.trace.clear();
+        self.origin.timestamp = record.and_then(ConsumedRecord::timestamp);
+        let Some(record) = record else {
+            return;
+        };
+        let trace = &mut self.origin.trace;
+        // rdkafka panics at a header whose name is not UTF-8, and such a record must not end the loop.
+        let found = catch_unwind(AssertUnwindSafe(|| {
+            for name in [TRACEPARENT_HEADER, TRACESTATE_HEADER] {
+                if let Some(value) = record.header(name) {
+                    trace.push((name, value.to_vec()));
+                }
+            }
+        }));
+        if found.is_err() {
+            self.origin.trace.clear();
+        }
     }
 
     /// Hands everything over, and keeps the memory for the next record.
@@ -134,85 +175,49 @@ impl OutputRecord {
             partition: None,
             key: None,
             payload: None,
-            headers: Vec::new(),
-            timestamp_ms: None,
+            headers: None,
+            timestamp: None,
         }
     }
+}
 
-    /// The headers as librdkafka has them; none when there are none.
-    pub(super) fn native_headers(&self) -> Option<OwnedHeaders> {
-        if self.headers.is_empty() {
-            return None;
-        }
-        let mut native = OwnedHeaders::new_with_capacity(self.headers.len());
-        for (key, value) in &self.headers {
-            native = native.insert(Header {
-                key,
-                value: value.as_ref(),
-            });
-        }
-        Some(native)
+impl fmt::Debug for OutputRecord {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OutputRecord")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("key", &self.key.as_deref().map(String::from_utf8_lossy))
+            .field("bytes", &self.payload.as_ref().map(Vec::len))
+            .field("timestamp", &self.timestamp)
+            .finish_non_exhaustive()
+    }
+}
+
+fn header<'a>(key: &'a str, value: &'a [u8]) -> Header<'a, &'a [u8]> {
+    Header {
+        key,
+        value: Some(value),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::Timestamp;
-    use rdkafka::message::OwnedMessage;
-
     use super::*;
 
     /// A result has the time of its source, so that it is the same when it is made a second time.
     #[test]
     fn a_record_has_the_time_of_its_source_unless_it_says_another() {
         let mut outputs = Outputs::default();
-        outputs.made_at(Some(7));
+        outputs.origin.timestamp = Some(7);
         outputs.send("results", b"key", b"payload");
         outputs.push(OutputRecord {
-            timestamp_ms: Some(8),
+            timestamp: Some(8),
             ..OutputRecord::to("results")
         });
-        let times: Vec<_> = outputs.drain().map(|record| record.timestamp_ms).collect();
-        assert_eq!(times, [Some(7), Some(8)]);
-    }
-
-    /// Nothing of a record that is set aside is lost: key, payload, time, and headers in their order.
-    #[test]
-    fn a_forwarded_record_keeps_what_it_had() {
-        let headers = OwnedHeaders::new()
-            .insert(Header {
-                key: "source",
-                value: Some("shop"),
-            })
-            .insert(Header::<&str> {
-                key: "void",
-                value: None,
-            });
-        let record = OwnedMessage::new(
-            Some(b"not json".to_vec()),
-            Some(b"key".to_vec()),
-            "orders".to_owned(),
-            Timestamp::CreateTime(5),
-            2,
-            9,
-            Some(headers),
-        );
-        let mut outputs = Outputs::default();
-        outputs.forward("rejected", &record, &[("reason", "it is not JSON")]);
-        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
-        assert_eq!(
-            outputs.records(),
-            [OutputRecord {
-                key: Some(b"key".to_vec()),
-                payload: Some(b"not json".to_vec()),
-                headers: vec![
-                    header("source", "shop"),
-                    ("void".to_owned(), None),
-                    header("reason", "it is not JSON")
-                ],
-                timestamp_ms: Some(5),
-                ..OutputRecord::to("rejected")
-            }]
-        );
+        outputs.made_of(None);
+        outputs.send("results", b"key", b"payload");
+        let times: Vec<_> = outputs.drain().map(|record| record.timestamp).collect();
+        assert_eq!(times, [Some(7), Some(8), None]);
     }
 }

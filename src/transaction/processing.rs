@@ -1,19 +1,23 @@
 //! The loop: read, transform, write, commit, and when that fails, back to where the transaction began.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Batch, Span};
+use super::batch::Batch;
 use super::group::{Change, GroupChanges};
 use super::producer::{Failure, TransactionalProducer};
 use super::{Outputs, Summary, TransactionSettings, Transform};
 use crate::Error;
+use crate::assignment::{self, TopicPartition};
+use crate::consumed_record::ConsumedRecord;
+use crate::error_kind::{Classify, ErrorKind};
+use crate::error_route::{self, Phase, Route};
 
 /// The longest wait for a record before the loop looks at the shutdown token again.
 const POLL: Duration = Duration::from_millis(50);
@@ -41,12 +45,15 @@ pub(super) struct Processing<T> {
     /// What the transform made of one record. Empty between records.
     outputs: Outputs,
     summary: Summary,
+    /// Until partitions were assigned, a topic may be missing.
+    phase: Phase,
 }
 
 impl<T: Transform> Processing<T> {
     pub(super) fn new(
         producer: TransactionalProducer,
         settings: TransactionSettings,
+        service: Arc<str>,
         transform: T,
         shutdown: CancellationToken,
     ) -> Self {
@@ -56,8 +63,9 @@ impl<T: Transform> Processing<T> {
             transform,
             shutdown,
             batch: Batch::default(),
-            outputs: Outputs::default(),
+            outputs: Outputs::new(service),
             summary: Summary::default(),
+            phase: Phase::Starting,
         }
     }
 
@@ -139,9 +147,9 @@ impl<T: Transform> Processing<T> {
                         deadline = Some(Instant::now() + self.settings.batch_time);
                         self.producer.begin()?;
                     }
-                    self.process(&record)?;
+                    self.process(&ConsumedRecord::new(record))?;
                 }
-                Some(Err(error)) => notice(error)?,
+                Some(Err(error)) => self.notice(error)?,
                 None => {}
             }
             let is_stopping = self.shutdown.is_cancelled();
@@ -166,18 +174,19 @@ impl<T: Transform> Processing<T> {
         if changes.is_empty() {
             return Ok(());
         }
-        // Offsets of a partition that another member has by now must not be committed: it may have read them itself.
-        let is_interrupted = self.producer.is_open()
-            && changes.iter().any(
-                |change| matches!(change, Change::Revoked(partitions) if !partitions.is_empty()),
-            );
+        // Offsets of a partition that another member has by now must not be committed: it may have read them itself. And
+        // what a transform does about a new partition may take longer than a transaction may.
+        let is_interrupted = self.producer.is_open();
         if is_interrupted {
             self.undo(consumer)?;
         }
         for change in changes {
             match change {
                 Change::Revoked(partitions) => self.transform.revoked(&partitions),
-                Change::Assigned(partitions) => self.transform.assigned(&partitions)?,
+                Change::Assigned(partitions) => {
+                    self.phase = Phase::Running;
+                    self.transform.assigned(&partitions)?;
+                }
             }
         }
         if is_interrupted {
@@ -186,15 +195,14 @@ impl<T: Transform> Processing<T> {
         Ok(())
     }
 
-    fn process(&mut self, record: &BorrowedMessage<'_>) -> Result<(), Failure> {
+    fn process(&mut self, record: &ConsumedRecord<'_>) -> Result<(), Failure> {
         self.batch
             .add(record.topic(), record.partition(), record.offset());
-        self.outputs.made_at(record.timestamp().to_millis());
+        self.outputs.made_of(Some(record));
         self.transform
             .transform(record, &mut self.outputs)
             .map_err(|source| Error::Transform {
-                topic: record.topic().to_owned(),
-                partition: record.partition(),
+                partition: record.topic_partition(),
                 offset: record.offset(),
                 source,
             })?;
@@ -202,12 +210,14 @@ impl<T: Transform> Processing<T> {
     }
 
     fn commit(&mut self, consumer: &BaseConsumer<GroupChanges>) -> Result<(), Failure> {
-        self.outputs.made_at(None);
+        self.outputs.made_of(None);
         self.transform
             .complete(&mut self.outputs)
             .map_err(|source| Error::Complete { source })?;
         self.write()?;
-        let offsets = list(self.batch.spans(), |span| Offset::Offset(span.next))
+        let next_offsets = self.batch.spans().iter();
+        let next_offsets = next_offsets.map(|span| (span.partition.clone(), span.next));
+        let offsets = assignment::offsets(&next_offsets.collect())
             .map_err(|source| self.producer.without_offsets(source))?;
         // Read now and not at the beginning: the group may have moved on to a new generation without taking anything.
         let group = consumer
@@ -223,7 +233,7 @@ impl<T: Transform> Processing<T> {
 
     fn write(&mut self) -> Result<(), Failure> {
         for output in self.outputs.drain() {
-            self.producer.send(&output)?;
+            self.producer.send(output)?;
         }
         Ok(())
     }
@@ -241,29 +251,29 @@ impl<T: Transform> Processing<T> {
         rewind(consumer, &batch)
     }
 
+    /// What the consumer has to say that is not a record.
+    fn notice(&self, error: KafkaError) -> Result<(), Failure> {
+        match error_route::route(&error, self.phase) {
+            Route::Ignore => Ok(()),
+            Route::Warn(words) => {
+                tracing::warn!(%error, "{words}");
+                Ok(())
+            }
+            // librdkafka goes on trying by itself.
+            Route::Raise if error.kind() == ErrorKind::Transient => {
+                tracing::warn!(%error, "could not read");
+                Ok(())
+            }
+            Route::Raise => Err(Error::Receive { source: error }.into()),
+        }
+    }
+
     /// Nobody polls meanwhile; it is far shorter than `max.poll.interval.ms`.
     fn pause(&self, failures: u32) {
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures - 1));
         let deadline = Instant::now() + pause.min(LONGEST_PAUSE);
         while Instant::now() < deadline && !self.shutdown.is_cancelled() {
             thread::sleep(FIRST_PAUSE);
-        }
-    }
-}
-
-/// An event of the consumer that is not a record.
-fn notice(error: KafkaError) -> Result<(), Failure> {
-    match error {
-        KafkaError::PartitionEOF(_) => Ok(()),
-        KafkaError::MessageConsumptionFatal(_)
-        // There is nowhere to read from, and `FirstOffset::Fail` says not to guess.
-        | KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
-            Err(Error::Receive { source: error }.into())
-        }
-        // librdkafka goes on trying by itself.
-        error => {
-            tracing::warn!(%error, "could not read");
-            Ok(())
         }
     }
 }
@@ -278,7 +288,12 @@ fn rewind(consumer: &BaseConsumer<GroupChanges>, batch: &Batch) -> Result<(), Er
         };
         if Instant::now() > deadline {
             // Not to be passed over: reading on from here would skip the records of the transaction.
-            return Err(Error::Rewind { source: error });
+            let partitions = batch.spans().iter().map(|span| span.partition.to_string());
+            return Err(Error::Position {
+                action: "go back to the committed offsets of",
+                partitions: partitions.collect::<Vec<_>>().join(", "),
+                source: error,
+            });
         }
         tracing::warn!(%error, "could not go back to the committed offsets: trying again");
         thread::sleep(FIRST_PAUSE);
@@ -287,39 +302,28 @@ fn rewind(consumer: &BaseConsumer<GroupChanges>, batch: &Batch) -> Result<(), Er
 
 fn try_rewind(consumer: &BaseConsumer<GroupChanges>, batch: &Batch) -> KafkaResult<()> {
     let assignment = consumer.assignment()?;
-    let owned: Vec<Span> = batch
-        .spans()
-        .iter()
-        .filter(|span| {
-            assignment
-                .find_partition(&span.topic, span.partition)
-                .is_some()
-        })
-        .cloned()
-        .collect();
+    let find = |list: &TopicPartitionList, TopicPartition { topic, partition }: &TopicPartition| {
+        Some(list.find_partition(topic, *partition)?.offset())
+    };
+    let mut owned = batch.spans().to_vec();
+    owned.retain(|span| find(&assignment, &span.partition).is_some());
     if owned.is_empty() {
         return Ok(());
     }
-    let committed = consumer.committed_offsets(list(&owned, |_| Offset::Invalid)?, REQUEST)?;
-    let target = list(&owned, |span| {
-        let committed = committed.find_partition(&span.topic, span.partition);
-        match committed.map(|element| element.offset()) {
-            Some(Offset::Offset(offset)) => Offset::Offset(offset),
+    let partitions = assignment::list(owned.iter().map(|span| &span.partition));
+    let committed = consumer.committed_offsets(partitions, REQUEST)?;
+    let target = owned.into_iter().map(|span| {
+        let offset = match find(&committed, &span.partition) {
+            Some(Offset::Offset(offset)) => offset,
             // Nothing was ever committed, so the transaction was the first to read here.
-            _ => Offset::Offset(span.first),
-        }
-    })?;
+            _ => span.first,
+        };
+        (span.partition, offset)
+    });
+    let target = assignment::offsets(&target.collect())?;
     let sought = consumer.seek_partitions(target, REQUEST)?;
     sought
         .elements()
         .iter()
         .try_for_each(|element| element.error())
-}
-
-fn list(spans: &[Span], offset: impl Fn(&Span) -> Offset) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(spans.len());
-    for span in spans {
-        list.add_partition_offset(&span.topic, span.partition, offset(span))?;
-    }
-    Ok(list)
 }

@@ -109,13 +109,13 @@ impl TransactionalProducer {
     }
 
     /// Places a record in the queue, waiting for room if it is full.
-    pub(super) fn send(&self, output: &OutputRecord) -> Result<(), Failure> {
+    pub(super) fn send(&self, output: OutputRecord) -> Result<(), Failure> {
         let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&output.topic);
         record.partition = output.partition;
         record.key = output.key.as_deref();
         record.payload = output.payload.as_deref();
-        record.timestamp = output.timestamp_ms;
-        record.headers = output.native_headers();
+        record.timestamp = output.timestamp;
+        record.headers = output.headers;
         let deadline = Instant::now() + self.transaction_timeout;
         loop {
             // Counted before: the report may come before `send` returns.

@@ -1,9 +1,9 @@
 //! What is done with each record, between reading it and writing results.
 
-use rdkafka::message::BorrowedMessage;
-
-use super::{Outputs, TopicPartition};
+use super::Outputs;
 use crate::Error;
+use crate::assignment::TopicPartition;
+use crate::consumed_record::ConsumedRecord;
 
 /// Why a record could not be processed, in the transform's own words. `?` turns any error into it.
 pub type TransformError = Box<dyn std::error::Error + Send + Sync>;
@@ -21,7 +21,7 @@ pub trait Transform: Send + 'static {
     /// record that it could not process. To go on all the same, set the record aside with [`Outputs::forward`].
     fn transform(
         &mut self,
-        record: &BorrowedMessage<'_>,
+        record: &ConsumedRecord<'_>,
         outputs: &mut Outputs,
     ) -> Result<(), TransformError>;
 
@@ -42,7 +42,7 @@ pub trait Transform: Send + 'static {
     fn aborted(&mut self) {}
 
     /// These partitions are this member's from now on; none of their records has been seen yet. Called between
-    /// transactions or while one is open that is not touched by it.
+    /// transactions.
     ///
     /// Blocks the processor. What takes longer than `max.poll.interval.ms` loses the partitions again.
     ///
@@ -62,11 +62,11 @@ pub(super) struct EachRecord<F>(pub(super) F);
 
 impl<F> Transform for EachRecord<F>
 where
-    F: FnMut(&BorrowedMessage<'_>, &mut Outputs) -> Result<(), TransformError> + Send + 'static,
+    F: FnMut(&ConsumedRecord<'_>, &mut Outputs) -> Result<(), TransformError> + Send + 'static,
 {
     fn transform(
         &mut self,
-        record: &BorrowedMessage<'_>,
+        record: &ConsumedRecord<'_>,
         outputs: &mut Outputs,
     ) -> Result<(), TransformError> {
         self.0(record, outputs)

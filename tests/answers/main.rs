@@ -13,7 +13,7 @@
     reason = "an answer is a whole program with a `main`, and nobody calls it here"
 )]
 #![allow(
-    clippy::duplicate_mod,
+    clippy::all,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "every answer mounts its exercise's check, as the exercise does, and is written as a learner writes"

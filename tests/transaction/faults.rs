@@ -9,14 +9,13 @@ use std::time::{Duration, Instant};
 use embedded_broker::{ApiKey, Broker, ErrorCode, Fault};
 use futures::future::join_all;
 use kafka_event_streaming::Error;
+use kafka_event_streaming::assignment::TopicPartition;
 use kafka_event_streaming::config::{Cluster, IsolationLevel};
+use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::transaction::{
-    Outputs, Summary, TopicPartition, TransactionSettings, TransactionalProcessor, Transform,
-    TransformError,
+    Outputs, Summary, TransactionSettings, TransactionalProcessor, Transform, TransformError,
 };
-use rdkafka::Message;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::BorrowedMessage;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::{PARTITIONS, PATIENCE, Pipeline};
@@ -316,7 +315,11 @@ async fn a_bad_network_costs_time_and_nothing_else() {
             .probability(0.04, 8)
             .apply_then_drop(),
     ];
-    let processor = pipeline.start(&pipeline.settings("processor"));
+    let processor = pipeline.start(&TransactionSettings {
+        // Bad luck may go on for longer than the default.
+        transaction_timeout: PATIENCE,
+        ..pipeline.settings("processor")
+    });
     // Not by a reader, which would be in the same network.
     let committed = || {
         let snapshot = broker.snapshot();
@@ -353,13 +356,10 @@ struct Counter {
 impl Transform for Counter {
     fn transform(
         &mut self,
-        record: &BorrowedMessage<'_>,
+        record: &ConsumedRecord<'_>,
         _: &mut Outputs,
     ) -> Result<(), TransformError> {
-        let partition = TopicPartition {
-            topic: record.topic().to_owned(),
-            partition: record.partition(),
-        };
+        let partition = record.topic_partition();
         if !self.owned.contains(&partition) {
             return Err(format!("a record of {partition:?}, which was never assigned").into());
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use kafka_event_streaming::Error;
 use kafka_event_streaming::config::{Cluster, ConsumerSettings, IsolationLevel, ProducerSettings};
+use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::ledger::{Ledger, LedgerReport};
 use kafka_event_streaming::producer::{Delivery, RecordProducer};
@@ -14,7 +15,6 @@ use kafka_event_streaming::transaction::{
     Outputs, Summary, TransactionSettings, TransactionalProcessor,
 };
 use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -121,7 +121,7 @@ impl Pipeline {
     pub(crate) fn start_with<F>(&self, settings: &TransactionSettings, transform: F) -> Running
     where
         F: FnMut(
-                &BorrowedMessage<'_>,
+                &ConsumedRecord<'_>,
                 &mut Outputs,
             ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
             + Send
@@ -240,7 +240,7 @@ impl Running {
     }
 }
 
-pub(crate) fn copy(record: &impl Message, outputs: &mut Outputs, output: &str) {
+pub(crate) fn copy(record: &ConsumedRecord<'_>, outputs: &mut Outputs, output: &str) {
     outputs.send(
         output,
         record.key().unwrap_or_default(),

@@ -6,7 +6,6 @@ use kafka_event_streaming::Error;
 use kafka_event_streaming::config::{ConsumerSettings, GroupProtocol, IsolationLevel};
 use kafka_event_streaming::topics::unique_name;
 use kafka_event_streaming::transaction::TransactionSettings;
-use rdkafka::Message;
 use tokio::sync::oneshot;
 
 use crate::common::Kafka;
@@ -86,7 +85,10 @@ async fn an_aborted_result_is_visible_only_to_readers_of_uncommitted_records() {
     else {
         panic!("{error:?}");
     };
-    assert_eq!((*partition, *offset), (poison.partition, poison.offset));
+    assert_eq!(
+        (partition.partition, *offset),
+        (poison.partition, poison.offset)
+    );
     assert_eq!(
         pipeline.visible(IsolationLevel::ReadUncommitted, 1).await,
         1
