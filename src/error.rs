@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::assignment::TopicPartition;
+use crate::window::ChangelogError;
 
 /// What went wrong, and with which topic, partition and offset.
 #[derive(Debug, thiserror::Error)]
@@ -228,6 +229,15 @@ pub enum Error {
     Complete {
         /// What the transform said.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The state of a partition could not be restored, so its records must not be processed.
+    #[error("could not restore the state from {partition}")]
+    Changelog {
+        /// The partition of the changelog.
+        partition: TopicPartition,
+        /// Why not.
+        source: ChangelogError,
     },
 
     /// The operating system gave no thread.

@@ -25,6 +25,7 @@
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`transaction`]: consume, transform, produce, exactly once
+//! - [`window`]: totals by key and window of time, whose state survives restarts
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
 //! - [`group_watch`]: who holds which partition, while members join, leave and die
 //! - [`child`]: this program again, as a process that can be killed
@@ -74,5 +75,6 @@ pub mod topic_contents;
 pub mod topics;
 pub mod trace_context;
 pub mod transaction;
+pub mod window;
 
 pub use error::Error;

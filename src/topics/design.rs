@@ -20,6 +20,8 @@ pub enum Tier {
     Error,
     /// Records that a person has to look at. Few, and kept over a holiday.
     DeadLetter,
+    /// The state of a service: the last record of each key, kept for as long as nobody deletes the key.
+    Changelog,
 }
 
 /// A topic to be. Two services that name the same topic should have the same design for it: the first one to start
@@ -41,7 +43,8 @@ impl Tier {
     /// How many partitions, when nobody thought about it.
     pub fn partitions(self) -> i32 {
         match self {
-            Self::Standard => 3,
+            // A changelog has as many as what it is made of: say how many.
+            Self::Standard | Self::Changelog => 3,
             // One, so that whoever looks into it sees the failures in their order.
             Self::Error | Self::DeadLetter => 1,
         }
@@ -52,6 +55,7 @@ impl Tier {
         match self {
             Self::Standard => 7 * DAY,
             Self::Error | Self::DeadLetter => 30 * DAY,
+            Self::Changelog => Duration::MAX,
         }
     }
 
@@ -59,7 +63,7 @@ impl Tier {
     /// enough. A failure that cannot be written stops the service that reports it, so for those one is enough.
     fn min_insync_replicas(self) -> i32 {
         match self {
-            Self::Standard => 2,
+            Self::Standard | Self::Changelog => 2,
             Self::Error | Self::DeadLetter => 1,
         }
     }
@@ -111,8 +115,13 @@ impl TopicDesign {
     /// The settings of the topic, by Kafka's names
     /// (<https://kafka.apache.org/documentation/#topicconfigs>).
     pub(super) fn settings(&self, brokers: usize) -> [(&'static str, String); 2] {
+        let upkeep = match self.tier {
+            // By age, the state of a key that has not changed for a while would be gone.
+            Tier::Changelog => ("cleanup.policy", "compact".to_owned()),
+            _ => ("retention.ms", self.retention.as_millis().to_string()),
+        };
         [
-            ("retention.ms", self.retention.as_millis().to_string()),
+            upkeep,
             (
                 "min.insync.replicas",
                 self.min_insync_replicas(brokers).to_string(),
