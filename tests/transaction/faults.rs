@@ -273,6 +273,37 @@ async fn an_error_that_cannot_be_aborted_is_named() {
     assert_eq!(processor.stop().await.records, 10);
 }
 
+/// X13: offsets are added to the transaction when its results are in the logs, and not before. Whoever takes a partition
+/// over relies on that when it restores the state that belongs to the offsets.
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_are_added_behind_the_results() {
+    const DELAY: Duration = Duration::from_millis(400);
+    let (broker, cluster) = start_broker().await;
+    let pipeline = Pipeline::create(&cluster).await;
+    pipeline.fill(10).await;
+    broker.requests().clear();
+    let slow = broker
+        .faults()
+        .on(ApiKey::Produce)
+        .transactional_id("processor")
+        .once()
+        .delay(DELAY);
+    let processor = pipeline.start(&pipeline.settings("processor"));
+    pipeline.expect_exactly_once().await;
+    assert_eq!(slow.hits(), 1);
+    processor.stop().await;
+    let requests = broker.requests().latest();
+    let arrival = |api| {
+        let found = requests.iter().find(|request| request.api == api);
+        found.expect("there has to be such a request").since_start
+    };
+    let waited = arrival(ApiKey::AddOffsetsToTxn) - arrival(ApiKey::Produce);
+    assert!(
+        waited >= DELAY,
+        "offsets came {waited:?} behind the results"
+    );
+}
+
 /// S3-14: a transaction that the broker has given up on cannot be gone on with.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_takes_too_long_fences_its_process() {
