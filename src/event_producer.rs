@@ -21,7 +21,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let broker = embedded_broker::Broker::builder().start().await?;
 //! # let cluster = Cluster::new(broker.bootstrap_servers().parse()?);
-//! let producer = EventProducer::new(&cluster, "orders", &ProducerSettings::reliable())?;
+//! let producer = EventProducer::<OrderPlaced>::new(&cluster, "orders", &ProducerSettings::reliable())?;
 //! let orders = (1..=100).map(|items| OrderPlaced { order_id: "o-1".into(), items });
 //! let sent = producer.send_all(orders).await?;
 //! assert_eq!(sent, 100);
