@@ -7,7 +7,7 @@ export INFRA INFRA_PORT INFRA_UI_PORT BOOK_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup infra-up infra-down infra-status infra-logs infra-reset examples exercises why \
-	book book-serve test test-kafka rows lint coverage clean
+	book book-serve test test-kafka rows bench-clients lint coverage clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z][a-z%-]*:.*## / { sub("%", "N", $$1); printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test: ## Run every test; nothing needs to be running
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace
 	scripts/with-apache-kafka.sh cargo test -p embedded-broker --features tls,sasl --test security refusals
+
+bench-clients: ## Measure the typed clients beside the same loops on rdkafka
+	cargo bench --bench clients -- $(ARGS)
 
 rows: ## Print what must work, row by row, and the tests that prove each
 	@cargo run --quiet --package workspace-tests --bin print-rows
