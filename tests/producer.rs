@@ -55,7 +55,7 @@ fn text<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
     event::header(record, name).map(|value| std::str::from_utf8(value).unwrap())
 }
 
-/// S1-20: basic use. S1-04: the order's id is the key. S2-05: timestamp and source are on every record, with type and
+/// S1-20, S1-04, S2-05: basic use. The order's id is the key; timestamp and source are on every record, with type and
 /// version.
 #[tokio::test]
 async fn an_event_arrives_with_its_key_and_headers() {

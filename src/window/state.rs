@@ -235,7 +235,7 @@ mod tests {
         state.changes().iter().map(text).collect()
     }
 
-    /// S0-16: totals by key and window. What was changed is told once a transaction, with its last value.
+    /// X13: totals by key and window. What was changed is told once a transaction, with its last value.
     #[test]
     fn records_are_counted_by_key_and_window() {
         let mut state = state();
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(changes(&state), ["tea@10 = 2"]);
     }
 
-    /// S0-16: within the grace a late record counts; past it, it changes nothing.
+    /// X13: within the grace a late record counts; past it, it changes nothing.
     #[test]
     fn late_records_count_while_their_window_is_open() {
         let mut state = state();

@@ -116,7 +116,7 @@ mod tests {
         TumblingWindows::of(Duration::from_secs(60))
     }
 
-    /// S0-16: start included, end excluded, no gap and no overlap, on both sides of 1970.
+    /// X13: start included, end excluded, no gap and no overlap, on both sides of 1970.
     #[test]
     fn each_moment_falls_into_one_window() {
         for (time, start) in [
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(window.end().to_string(), "2026-03-14T09:27:00Z");
     }
 
-    /// S0-16: a window is over when the watermark reaches its end, and not a millisecond before.
+    /// X13: a window is over when the watermark reaches its end, and not a millisecond before.
     #[test]
     fn a_window_closes_when_its_grace_is_over() {
         let windows = minutes().with_grace(Duration::from_secs(10));
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// S0-16: times come from outside. None of them makes the arithmetic overflow.
+    /// X13: times come from outside. None of them makes the arithmetic overflow.
     #[test]
     fn the_ends_of_time_are_windows_too() {
         for size in [Duration::ZERO, Duration::from_secs(60), Duration::MAX] {

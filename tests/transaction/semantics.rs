@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::common::Kafka;
 use crate::pipeline::{PATIENCE, Pipeline, Running, copy};
 
-/// S0-15, S3-14: each record is transformed and written once, in order within its key.
+/// S3-14: each record is transformed and written once, in order within its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_record_counts_exactly_once() {
     let kafka = Kafka::start().await;

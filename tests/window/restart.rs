@@ -15,7 +15,7 @@ use crate::shop::{Expected, PATIENCE, Sale, Shop, Takings, TakingsByProduct, sal
 
 const START_MS: i64 = 1_000_000_000;
 
-/// X13, S0-16: stopped in the middle of windows and started again, three times, the totals are as if nothing had happened.
+/// X13: stopped in the middle of windows and started again, three times, the totals are as if nothing had happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_survive_restarts() {
     let kafka = Kafka::start().await;

@@ -22,7 +22,7 @@ use crate::shop::{
     Cell, Expected, PARTITIONS, PATIENCE, Sale, Shop, Takings, TakingsByProduct, sale,
 };
 
-/// S0-16, S0-15: totals by key and window are those that one gets by adding up by hand, each told once.
+/// X13: totals by key and window are those that one gets by adding up by hand, each told once.
 #[tokio::test(flavor = "multi_thread")]
 async fn sales_are_added_up_by_product_and_window() {
     let kafka = Kafka::start().await;
@@ -41,7 +41,7 @@ async fn sales_are_added_up_by_product_and_window() {
     assert_eq!((summary.late, summary.undecodable), (expected.late, 0));
 }
 
-/// S0-16: with updates every change of a total is told, and the last one is right, also of windows that are open.
+/// X13: with updates every change of a total is told, and the last one is right, also of windows that are open.
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_tell_of_windows_that_are_still_open() {
     let kafka = Kafka::start().await;
@@ -78,7 +78,7 @@ async fn updates_tell_of_windows_that_are_still_open() {
     processor.stop().await;
 }
 
-/// S0-16: a late record within the grace counts; one past it is set aside as it was, and counted. So is one that cannot
+/// X13: a late record within the grace counts; one past it is set aside as it was, and counted. So is one that cannot
 /// be decoded.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_too_late_or_is_unreadable_is_set_aside() {
@@ -132,7 +132,7 @@ async fn what_comes_too_late_or_is_unreadable_is_set_aside() {
     assert_eq!((summary.late, summary.undecodable), (1, 1));
 }
 
-/// S0-16, X1: without a place to set it aside, a record that cannot be decoded is not passed.
+/// X1, X13: without a place to set it aside, a record that cannot be decoded is not passed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_record_stops_a_processor_without_rejects() {
     let kafka = Kafka::start().await;

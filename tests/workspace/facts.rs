@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kafka_event_streaming::config::DEFAULT_BOOTSTRAP_SERVERS;
+use workspace_tests::rows::rows;
 use workspace_tests::{cargo, command, examples, files, make, names, read, root, run};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -460,5 +461,26 @@ fn no_dependency_needs_a_newer_rust_than_declared() {
     assert!(
         readme.contains(&format!("{}.{} or newer", declared[0], declared[1])),
         "the README names another Rust"
+    );
+}
+
+/// The table of what must work, as `make rows` prints it.
+#[test]
+fn every_row_has_a_test() {
+    let rows = rows();
+    let missing: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.tests.is_empty() && !row.later)
+        .map(|row| row.id.as_str())
+        .collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
+    let proven: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.later && !row.tests.is_empty())
+        .map(|row| row.id.as_str())
+        .collect();
+    assert!(
+        proven.is_empty(),
+        "{proven:?} stand under what is not built yet, and have tests: move them up"
     );
 }

@@ -110,6 +110,8 @@ pub(crate) fn complaints(book: &Book, facts: &Facts) -> Vec<Complaint> {
 
 #[cfg(test)]
 mod tests {
+    use kafka_event_streaming::config::DEFAULT_BOOTSTRAP_SERVERS;
+
     use super::{Facts, complaints};
     use crate::fixture::{Fixture, complains};
 
@@ -118,7 +120,7 @@ mod tests {
         let facts = Facts::read();
         let (_, kafka) = &facts.versions[0];
         let fixture = Fixture::sound()
-            .add(&format!("Apache Kafka {kafka}, since Apache Kafka 2.4, localhost:9092, port 9094, 12:34, a 10000 b"));
+            .add(&format!("Apache Kafka {kafka}, since Apache Kafka 2.4, {DEFAULT_BOOTSTRAP_SERVERS}, port 9094, 12:34, a 10000 b"));
         assert!(complaints(&fixture.book(), &facts).is_empty());
     }
 

@@ -7,7 +7,7 @@ use crate::program::Example;
 
 static EXAMPLE: Example = Example::new("quick_start");
 
-/// S4-14, S4-23: one typed event goes out and comes back.
+/// S4-14, S4-17, S4-23: one typed event goes out and comes back.
 #[tokio::test]
 async fn the_quick_start_reads_back_what_it_sent() {
     let kafka = Kafka::start().await;

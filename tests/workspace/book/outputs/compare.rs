@@ -116,7 +116,7 @@ fn what_varies_is_the_same() {
     let exact = Manner::default();
     for (shown, printed) in [
         (
-            "on localhost:9092 (process 7)",
+            "on localhost:19092 (process 7)",
             "on localhost:23456 (process 40127)",
         ),
         ("topic example-01-3f9a1c7e", "topic example-01-00000000"),
