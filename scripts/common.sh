@@ -22,8 +22,12 @@ die() {
 # One invocation builds both. In two, cargo would choose the features of the crates they share twice, differently, and
 # compile those crates twice. Cargo itself is asked for the paths: CARGO_TARGET_DIR and .cargo/config.toml move them.
 build_with_broker() {
-    local executables
-    executables=$(cargo build --message-format=json-render-diagnostics \
+    local executables options=(--message-format=json-render-diagnostics)
+    if measures "$1"; then
+        say "$1 measures, so it is built with --release. The first time that takes minutes."
+        options+=(--release)
+    fi
+    executables=$(cargo build "${options[@]}" \
         --package kafka-event-streaming --package embedded-broker --bin embedded-broker --example "$1" |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
     broker_binary=$(grep '/embedded-broker$' <<<"$executables")
@@ -31,6 +35,9 @@ build_with_broker() {
     # shellcheck disable=SC2034 # read by scripts/example.sh
     example_binary=$(grep "/examples/$1\$" <<<"$executables")
 }
+
+# measures EXAMPLE: whether it is about speed, of which a debug build has little.
+measures() { [[ $1 == 10_* ]]; }
 
 # Whatever is started before an example is chosen is built with this one, so that the example finds everything built.
 first_example() {

@@ -27,6 +27,8 @@
 //! - [`transaction`]: consume, transform, produce, exactly once
 //! - [`window`]: totals by key and window of time, whose state survives restarts
 //! - [`reachability`]: ask whether a Kafka broker answers before the real work starts
+//! - [`measurement`]: how many records a second, and how long each takes
+//! - [`chart`]: a bar chart as SVG
 //! - [`group_watch`]: who holds which partition, while members join, leave and die
 //! - [`child`]: this program again, as a process that can be killed
 //! - [`shutdown`]: turn Ctrl-C and SIGTERM into a token that loops look at
@@ -41,6 +43,7 @@
 pub mod assignment;
 #[cfg(feature = "avro")]
 pub mod avro;
+pub mod chart;
 pub mod child;
 pub mod circuit_breaker;
 pub mod config;
@@ -59,6 +62,7 @@ pub mod group_watch;
 pub mod in_flight;
 pub mod ledger;
 pub mod logging;
+pub mod measurement;
 mod member;
 pub mod metrics;
 pub mod numbered_records;

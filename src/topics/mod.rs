@@ -97,6 +97,24 @@ pub async fn ensure_topics(
     Ok(topics)
 }
 
+/// Deletes a topic with all its records. One that is not there is deleted already.
+///
+/// # Errors
+///
+/// [`Error::TopicRequest`] when the cluster cannot be reached, or does not allow it (`delete.topic.enable`).
+pub async fn delete_topic(cluster: &Cluster, topic: &str) -> Result<(), Error> {
+    let (client, _) = connect(cluster, topic).await?;
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let results = client
+        .delete_topics(&[topic], &options)
+        .await
+        .map_err(|source| request_failed(topic, source))?;
+    match results.into_iter().next() {
+        None | Some(Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition))) => Ok(()),
+        Some(Err((_, code))) => Err(request_failed(topic, KafkaError::AdminOp(code))),
+    }
+}
+
 /// A client, and how many brokers the cluster has. Those that are away right now are not counted: it is as many copies
 /// as can be made.
 async fn connect(cluster: &Cluster, topic: &str) -> Result<(Arc<Admin>, usize), Error> {

@@ -16,3 +16,4 @@ mod event_schemas;
 mod exactly_once;
 mod produce_consume;
 mod quick_start;
+mod tuning;
