@@ -26,13 +26,12 @@ use kafka_event_streaming::config::IsolationLevel::{ReadCommitted, ReadUncommitt
 use kafka_event_streaming::config::{Cluster, ConsumerSettings, ProducerSettings};
 use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::ledger::LedgerReport;
-use kafka_event_streaming::numbered_records::{self, wait_for_all};
-use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::shutdown::{self, CancellationToken};
 use kafka_event_streaming::transaction::{
     Outputs, TransactionSettings, TransactionalProcessor, Transform, TransformError,
 };
-use kafka_event_streaming::{Error, reachability, topics};
+use kafka_event_streaming::trial::Trial;
+use kafka_event_streaming::{Error, reachability};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -50,25 +49,21 @@ async fn main() -> Result<()> {
     let cluster = Cluster::from_environment()?;
     let arguments = Arguments::parse();
     if let Some(name) = arguments.service {
-        return serve(&cluster, &name).await;
+        return serve(&Trial::named(&cluster, &name)).await;
     }
     reachability::check(&cluster, reachability::PATIENCE).await?;
     println!("Example 7: exactly once, on {}\n", cluster.servers());
-    let shop = topics::unique_name("example-07");
-    for topic in topics_of(&shop) {
-        topics::ensure_topic(&cluster, &topic, 3).await?;
-    }
+    let shop = Trial::create(&cluster, "example-07", 3).await?;
 
     let (sent, note) = tokio::select! {
-        shown = show(&cluster, &shop, &arguments) => (shown?, ""),
+        shown = show(&shop, arguments.kills) => (shown?, ""),
         // The service dies with this program: one kill more, which costs nothing either.
         () = stop.cancelled() => (ORDERS, " (stopped early)"),
     };
     println!("\nreader          {}", LedgerReport::HEADINGS);
-    let [_, invoices] = topics_of(&shop);
     let mut report = LedgerReport::default();
     for isolation in [ReadUncommitted, ReadCommitted] {
-        report = numbered_records::count(&cluster, &invoices, isolation, 0..sent).await?;
+        report = shop.count(isolation, 0..sent).await?;
         println!("{:<16}{}", isolation.name(), report.columns());
     }
     let (lost, duplicated) = (report.lost, report.duplicated);
@@ -78,9 +73,9 @@ async fn main() -> Result<()> {
 }
 
 /// The service, in a process of its own.
-async fn serve(cluster: &Cluster, shop: &str) -> Result<()> {
-    let [orders, invoices] = topics_of(shop);
-    let service = TransactionalProcessor::new(cluster, &settings(shop), &[&orders])?;
+async fn serve(shop: &Trial) -> Result<()> {
+    let service = TransactionalProcessor::new(shop.cluster(), &settings(shop), &[shop.input()])?;
+    let invoices = shop.output().to_owned();
     let make_invoice = move |order: &ConsumedRecord<'_>, outputs: &mut Outputs| {
         // Work takes its time, and so a kill strikes in the middle of it.
         thread::sleep(Duration::from_millis(1));
@@ -92,30 +87,28 @@ async fn serve(cluster: &Cluster, shop: &str) -> Result<()> {
     Ok(())
 }
 
-fn settings(shop: &str) -> TransactionSettings {
-    let instance = format!("{shop}-0");
+fn settings(shop: &Trial) -> TransactionSettings {
+    let instance = format!("{}-0", shop.name());
     TransactionSettings {
         consumer: ConsumerSettings {
             // The same after each restart: its partitions wait for it, and not for the session timeout (KIP-345).
             instance_id: Some(instance.clone()),
-            ..ConsumerSettings::reliable(shop)
+            ..ConsumerSettings::reliable(shop.name())
         },
         // Each invoice leaves at once, so that there is something to be seen of open transactions.
         producer: ProducerSettings::low_latency(),
         batch_records: 20,
         // The same after each restart as well: the broker aborts what the instance before left open.
-        ..TransactionSettings::new(shop, &instance)
+        ..TransactionSettings::new(shop.name(), &instance)
     }
 }
 
 /// Both parts, one after the other. Returns how many orders were placed.
-async fn show(cluster: &Cluster, shop: &str, arguments: &Arguments) -> Result<u64> {
-    let [orders, invoices] = topics_of(shop);
-    let producer = RecordProducer::new(cluster, &ProducerSettings::reliable())?;
-    numbered_records::send(&producer, &orders, 0..ORDERS).await?;
-    let service = ["--service", shop];
-    for life in 1..=arguments.kills {
-        let after = fastrand::u64(1..=ORDERS / (2 * arguments.kills + 2));
+async fn show(shop: &Trial, kills: u64) -> Result<u64> {
+    shop.fill(0..ORDERS).await?;
+    let service = ["--service", shop.name()];
+    for life in 1..=kills {
+        let after = fastrand::u64(1..=ORDERS / (2 * kills + 2));
         // Not only between two orders: within one, or in the middle of a commit.
         let later = Duration::from_millis(fastrand::u64(0..20));
         let made = child::run_and_kill(service, after as usize, later, PATIENCE).await;
@@ -123,25 +116,25 @@ async fn show(cluster: &Cluster, shop: &str, arguments: &Arguments) -> Result<u6
         println!("life {life:<3} {:>4} invoices, then killed", made.len());
     }
     let last = Child::start(service, mpsc::unbounded_channel().0)?;
-    wait_for_all(cluster, &invoices, 0..ORDERS, PATIENCE).await?;
+    shop.wait_for(0..ORDERS, PATIENCE).await?;
     println!("the last life made the others, up to {ORDERS}\n");
     last.stop().await?;
 
     let all = ORDERS + MORE_ORDERS;
-    numbered_records::send(&producer, &orders, ORDERS..all).await?;
+    shop.fill(ORDERS..all).await?;
     let (hanging, hangs) = oneshot::channel();
     let (wake, waking) = oneshot::channel();
     let zombie = Zombie {
-        invoices: invoices.clone(),
+        invoices: shop.output().to_owned(),
         sleep: Some((hanging, waking)),
     };
-    let old = TransactionalProcessor::new(cluster, &settings(shop), &[&orders])?;
+    let old = TransactionalProcessor::new(shop.cluster(), &settings(shop), &[shop.input()])?;
     let old = tokio::spawn(async move { old.run_with(&CancellationToken::new(), zombie).await });
     let hung = timeout(PATIENCE, hangs).await;
     hung.context("waiting for the old instance")??;
     println!("old instance  made {MORE_ORDERS} invoices, and hangs before its commit");
     let new = Child::start(service, mpsc::unbounded_channel().0)?;
-    wait_for_all(cluster, &invoices, 0..all, PATIENCE).await?;
+    shop.wait_for(0..all, PATIENCE).await?;
     println!("new instance  has the same transactional id, and made them itself");
     let _ = wake.send(());
     let Err(error @ Error::Fenced { .. }) = timeout(PATIENCE, old).await?? else {
@@ -177,11 +170,6 @@ impl Transform for Zombie {
         }
         Ok(())
     }
-}
-
-/// Orders and invoices.
-fn topics_of(shop: &str) -> [String; 2] {
-    [format!("{shop}-orders"), format!("{shop}-invoices")]
 }
 
 /// Make an invoice of each order exactly once, in a service that is killed again and again.

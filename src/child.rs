@@ -147,3 +147,31 @@ pub async fn run_and_kill<A: AsRef<OsStr>>(
     }
     Ok(seen)
 }
+
+/// Starts this very program with `arguments`, and returns every line that it has printed when it is over. Dropping the
+/// future kills the child.
+///
+/// # Errors
+///
+/// When the program cannot be started, fails, or prints nothing for so long as `patience`.
+///
+/// # Panics
+///
+/// Outside of a Tokio runtime.
+pub async fn run_to_the_end<A: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = A>,
+    patience: Duration,
+) -> io::Result<Vec<String>> {
+    let (sender, mut printed) = mpsc::unbounded_channel();
+    let mut child = Child::start(arguments, sender)?;
+    let mut seen = Vec::new();
+    while let Some(line) = tokio::time::timeout(patience, printed.recv()).await? {
+        seen.push(line);
+    }
+    let status = child.wait().await?;
+    if status.success() {
+        Ok(seen)
+    } else {
+        Err(io::Error::other(format!("the child failed: {status}")))
+    }
+}

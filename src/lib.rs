@@ -22,6 +22,7 @@
 //! - [`publish_orders`]: a use case behind traits, tested without a broker
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`numbered_records`]: records that a ledger can count
+//! - [`trial`]: an input, an output, and a count of what became of the records between them
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`transaction`]: consume, transform, produce, exactly once
@@ -79,6 +80,7 @@ pub mod topic_contents;
 pub mod topics;
 pub mod trace_context;
 pub mod transaction;
+pub mod trial;
 pub mod window;
 
 pub use error::Error;

@@ -16,7 +16,6 @@
 //! ```
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 
@@ -29,9 +28,6 @@ use crate::topic_contents;
 /// Over so many keys the numbers are dealt, so that partitions have something to divide, and a key has an order.
 const KEYS: u64 = 8;
 
-/// Between two looks at a topic in which something is missing.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// The key of the record with this number.
 pub fn key(number: u64) -> String {
     format!("key-{}", number % KEYS)
@@ -39,7 +35,10 @@ pub fn key(number: u64) -> String {
 
 /// The number that a record carries: the last word of its payload.
 pub fn number(record: &impl Message) -> Option<u64> {
-    let text = std::str::from_utf8(record.payload()?).ok()?;
+    last_word(std::str::from_utf8(record.payload()?).ok()?)
+}
+
+fn last_word(text: &str) -> Option<u64> {
     text.rsplit(' ').next()?.parse().ok()
 }
 
@@ -65,6 +64,27 @@ pub async fn send(
     Ok(())
 }
 
+/// A ledger in which these numbers are sent, and none is seen.
+pub fn ledger(numbers: Range<u64>) -> Ledger {
+    let ledger = Ledger::new();
+    for number in numbers {
+        ledger.sent(key(number), number);
+    }
+    ledger
+}
+
+/// Writes down that a record was seen. One without a number counts as one that nobody sent.
+pub fn see(ledger: &Ledger, record: &impl Message) {
+    let key = record.key().unwrap_or_default();
+    ledger.seen(key, number(record).unwrap_or(u64::MAX));
+}
+
+/// Writes down what a program says that it has seen: the number is the last word of the line.
+pub fn see_line(ledger: &Ledger, line: &str) {
+    let number = last_word(line).unwrap_or(u64::MAX);
+    ledger.seen(key(number), number);
+}
+
 /// Reads all of a topic, and says what became of the records that were sent with these numbers. What carries another
 /// number, or none, is unexpected.
 ///
@@ -77,45 +97,12 @@ pub async fn count(
     isolation: IsolationLevel,
     numbers: Range<u64>,
 ) -> Result<LedgerReport, Error> {
-    let ledger = Ledger::new();
-    for number in numbers {
-        ledger.sent(key(number), number);
-    }
+    let ledger = ledger(numbers);
     let count = topic_contents::read(cluster, topic, isolation, |record| {
-        let key = record.key().unwrap_or_default();
-        ledger.seen(key, number(record).unwrap_or(u64::MAX));
+        see(&ledger, record);
     });
     count.await?;
     Ok(ledger.report())
-}
-
-/// Waits until readers of committed records see every number.
-///
-/// # Errors
-///
-/// As [`count`], and [`Error::StillMissing`] when `patience` is over.
-pub async fn wait_for_all(
-    cluster: &Cluster,
-    topic: &str,
-    numbers: Range<u64>,
-    patience: Duration,
-) -> Result<(), Error> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let committed = IsolationLevel::ReadCommitted;
-        let report = count(cluster, topic, committed, numbers.clone()).await?;
-        if report.is_at_least_once() {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            return Err(Error::StillMissing {
-                topic: topic.to_owned(),
-                missing: report.lost,
-                waited: patience,
-            });
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }
 
 #[cfg(test)]
@@ -125,6 +112,12 @@ mod tests {
 
     use super::*;
 
+    fn record(number: u64, payload: &str) -> OwnedMessage {
+        let (key, payload) = (key(number).into_bytes(), payload.as_bytes().to_vec());
+        let (timestamp, topic) = (Timestamp::NotAvailable, "orders".to_owned());
+        OwnedMessage::new(Some(payload), Some(key), topic, timestamp, 0, 0, None)
+    }
+
     #[test]
     fn the_number_is_the_last_word_of_the_payload() {
         for (payload, expected) in [
@@ -133,10 +126,24 @@ mod tests {
             ("17 orders", None),
             ("", None),
         ] {
-            let payload = Some(payload.as_bytes().to_vec());
-            let (timestamp, topic) = (Timestamp::NotAvailable, "orders".to_owned());
-            let record = OwnedMessage::new(payload, None, topic, timestamp, 0, 0, None);
-            assert_eq!(number(&record), expected);
+            assert_eq!(number(&record(17, payload)), expected);
         }
+    }
+
+    /// S3-13: a record and a line count alike, and what has no number is nobody's.
+    #[test]
+    fn what_is_seen_is_written_down() {
+        let ledger = ledger(0..20);
+        for seen in 0..10 {
+            see(&ledger, &record(seen, &format!("order {seen}")));
+        }
+        for seen in 9..19 {
+            see_line(&ledger, &format!("worked on {seen}"));
+        }
+        see(&ledger, &record(3, "no order"));
+        see_line(&ledger, "no order");
+        let report = ledger.report();
+        assert_eq!((report.once, report.duplicated, report.lost), (18, 1, 1));
+        assert_eq!(report.unexpected, 2);
     }
 }

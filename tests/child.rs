@@ -121,3 +121,19 @@ async fn a_child_may_print_what_nobody_reads() {
     let status = timeout(PATIENCE, child.stop()).await.unwrap().unwrap();
     assert!(status.success(), "{status}");
 }
+
+#[tokio::test]
+async fn a_child_that_runs_to_its_end_gives_all_its_lines() {
+    let hasty = ARGUMENTS.into_iter().chain([HASTY]);
+    let lines = child::run_to_the_end(hasty, PATIENCE).await.unwrap();
+    let ready = |line: &String| line.contains("ready");
+    assert!(lines.iter().any(ready), "{lines:?}");
+
+    let unknown = child::run_to_the_end(["--no-such-argument"], PATIENCE).await;
+    let error = unknown.unwrap_err().to_string();
+    assert!(error.starts_with("the child failed: "), "{error}");
+
+    let silent = child::run_to_the_end(ARGUMENTS, Duration::from_millis(500));
+    let error = silent.await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+}

@@ -9,6 +9,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::Kafka;
@@ -16,6 +18,7 @@ use kafka_event_streaming::config::{Cluster, ConsumerSettings, IsolationLevel, P
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
+use kafka_event_streaming::trial::Trial;
 use kafka_event_streaming::{Error, reachability, topic_contents};
 use rdkafka::Message;
 use rdkafka::error::RDKafkaErrorCode;
@@ -357,6 +360,32 @@ async fn a_topic_that_does_not_exist_has_no_contents() {
     let read = topic_contents::read(kafka.cluster(), &topic, isolation, |_| {});
     let error = read.await.unwrap_err();
     assert!(matches!(error, Error::TopicRequest { .. }), "{error:?}");
+}
+
+/// S3-13, X2: a trial copies each number once, and says which of them never came.
+#[tokio::test]
+async fn a_trial_counts_what_became_of_its_numbers() {
+    let kafka = Kafka::start().await;
+    let trial = Trial::create(kafka.cluster(), "trial", 2).await.unwrap();
+    trial.fill(0..50).await.unwrap();
+    let effects = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&effects);
+    let effect = move |_: &BorrowedMessage<'_>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    };
+    trial.copy_all(0..50, PATIENCE, effect).await.unwrap();
+    assert_eq!(effects.load(Ordering::SeqCst), 50);
+
+    let same = Trial::named(kafka.cluster(), trial.name());
+    let report = same.count(IsolationLevel::ReadCommitted, 0..51).await;
+    let report = report.unwrap();
+    assert_eq!((report.once, report.lost), (50, 1), "{report}");
+    let error = same.wait_for(0..51, Duration::ZERO).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::StillMissing { missing: 1, .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

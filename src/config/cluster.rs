@@ -100,7 +100,10 @@ impl Cluster {
             .set("bootstrap.servers", self.servers.as_str())
             // Two clients of one name share their line in the broker's logs, metrics and quotas: nobody can tell which
             // of them misbehaves.
-            .set("client.id", self.client_id());
+            .set("client.id", self.client_id())
+            // After each connection that was lost librdkafka waits twice as long before the next, up to ten seconds by
+            // default: with a bad network that is most of the time that a record or a transaction may take.
+            .set("reconnect.backoff.max.ms", "1000");
         self.security.apply(&mut config)?;
         Ok(config)
     }

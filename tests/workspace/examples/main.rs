@@ -12,6 +12,7 @@ mod program;
 
 // One file an example, named after it.
 mod consumer_groups;
+mod delivery_ledger;
 mod event_schemas;
 mod exactly_once;
 mod produce_consume;

@@ -106,6 +106,10 @@ pub(crate) async fn run<R, W>(
     match connection.serve(deadline).await {
         Ok(()) => debug!(%peer, node_id, "the client hung up"),
         Err(Ended::Io(error)) => debug!(%peer, node_id, %error, "the connection broke"),
+        // Not the client's doing: somebody set a fault, or the node is stopped.
+        Err(Ended::Refused(Refused::Closed(reason))) => {
+            debug!(%peer, node_id, reason, "closing the connection");
+        }
         Err(reason) => warn!(%peer, node_id, %reason, "closing the connection"),
     }
 }
