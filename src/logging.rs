@@ -32,8 +32,18 @@ enum Format {
 /// A format that does not exist is named in a warning, and lines are text: no program should fail because of how it
 /// logs. A second call does nothing: the first subscriber of a process stays.
 pub fn init() {
+    init_with(DEFAULT_FILTER);
+}
+
+/// As [`init`], but without the lines of `module`, such as `kafka_event_streaming::dead_letter`: for a program that prints
+/// itself what that warns of. `RUST_LOG` brings them back.
+pub fn init_without(module: &str) {
+    init_with(&format!("{DEFAULT_FILTER},{module}=off"));
+}
+
+fn init_with(default_filter: &str) {
     let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
     let value = env::var_os(LOG_FORMAT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
     let format = Format::parse(value.as_deref());
     let _ = subscriber(format.unwrap_or(Format::Text), filter, std::io::stderr).try_init();

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use common::Kafka;
 use kafka_event_streaming::config::{Cluster, ConsumerSettings, IsolationLevel, ProducerSettings};
+use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
@@ -370,7 +371,7 @@ async fn a_trial_counts_what_became_of_its_numbers() {
     trial.fill(0..50).await.unwrap();
     let effects = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&effects);
-    let effect = move |_: &BorrowedMessage<'_>| {
+    let effect = move |_: &ConsumedRecord<'_>| {
         counted.fetch_add(1, Ordering::SeqCst);
         Ok(())
     };

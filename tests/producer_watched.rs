@@ -69,8 +69,7 @@ impl Log {
     }
 }
 
-/// S1-07: a delivered record is a line at debug, with topic, partition and offset. S1-10: within a span with topic and
-/// key.
+/// S1-07, S1-10: a delivered record is a line at debug, with topic, partition and offset, in a span with topic and key.
 #[tokio::test]
 async fn a_delivery_is_logged_at_debug_in_the_span_of_its_publishing() {
     let log = &*LOG;
@@ -136,7 +135,7 @@ async fn closing_on_a_silent_broker_warns_with_the_number_that_is_lost() {
     assert_eq!(line["level"], "WARN");
 }
 
-/// S1-19: queue depth, error rate and round trip as a value that can be watched. S1-20: a monitored producer.
+/// S1-19, S1-20: a monitored producer. Queue depth, error rate and round trip are a value that can be watched.
 #[tokio::test]
 async fn health_and_metrics_follow_a_producer() {
     let own = Own::start().await;
@@ -224,7 +223,7 @@ impl OrderSource for Pages {
     }
 }
 
-/// S1-13, S1-20: the use case on a topic. S1-14: flushed at a normal end and after an error.
+/// S1-13, S1-14, S1-20: the use case on a topic is flushed at a normal end and after an error.
 #[tokio::test]
 async fn the_use_case_ends_flushed_whether_or_not_it_succeeds() {
     let own = Own::start().await;
@@ -263,7 +262,7 @@ async fn the_use_case_ends_flushed_whether_or_not_it_succeeds() {
     assert_eq!(own.broker.records(&topic, 0).unwrap().len(), 25);
 }
 
-/// S1-14: work that fails without waiting for its records leaves none behind either. S1-20: scoped lifecycle.
+/// S1-14, S1-20: scoped lifecycle. Work that fails without waiting for its records leaves none behind either.
 #[tokio::test]
 async fn work_that_fails_half_way_is_flushed() {
     let own = Own::start().await;

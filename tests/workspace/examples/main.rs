@@ -17,4 +17,5 @@ mod event_schemas;
 mod exactly_once;
 mod produce_consume;
 mod quick_start;
+mod retry_dead_letter;
 mod tuning;
