@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_corner_that_meets_nothing_is_a_mistake() {
         for (broken, place) in [
-            ("┌──┐\n│ a│\n└───┘\n", "line 1, column 4"),
+            ("┌──┐\n│ a│\n└───┘\n", "line 3, column 5"),
             ("┌ ─┐\n└──┘\n", "line 1, column 1"),
             ("└──┐\n", "line 1, column 1"),
         ] {
