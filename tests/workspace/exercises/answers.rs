@@ -91,7 +91,7 @@ fn every_kept_answer_is_mounted() {
         })
         .collect();
     let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
-    assert_eq!(mounted, kept, "tests/answers/main.rs mounts other files");
+    assert_eq!(mounted, kept, "tests/answers/answers.rs mounts other files");
 }
 
 /// S4-16: a check that lets a usual mistake pass teaches it.
