@@ -343,8 +343,13 @@ fn produce_by_hand(server: &str, topic: &str, header_name: &[u8], payload: &[u8]
     let mut body = Vec::new();
     body.extend(0_i16.to_be_bytes());
     body.extend(0_i32.to_be_bytes());
-    body.extend(1_700_000_000_000_i64.to_be_bytes());
-    body.extend(1_700_000_000_000_i64.to_be_bytes());
+    // First and last timestamp. Retention removes what is a week old.
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let now = i64::try_from(now.as_millis()).unwrap().to_be_bytes();
+    body.extend(now);
+    body.extend(now);
     // No producer id, epoch and sequence; one record.
     body.extend((-1_i64).to_be_bytes());
     body.extend((-1_i16).to_be_bytes());
