@@ -79,11 +79,7 @@ impl TransactionSettings {
             .set(
                 "transaction.timeout.ms",
                 self.transaction_timeout.as_millis().to_string(),
-            )
-            // After each failure librdkafka waits twice as long before it connects again, up to ten seconds by default.
-            // With a bad network that alone is longer than the transaction may take: the broker aborts it, and its
-            // process counts as fenced.
-            .set("reconnect.backoff.max.ms", "1000");
+            );
         Ok(config)
     }
 }
