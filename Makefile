@@ -68,7 +68,7 @@ rows: ## Print what must work, row by row, and the tests that prove each
 
 lint: ## Check formatting, clippy with warnings denied, and the scripts
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- --deny warnings
+	@scripts/clippy.sh
 	@scripts/lint-scripts.sh
 
 coverage: ## Print how much of the code the tests reach

@@ -22,11 +22,13 @@ die() {
 # One invocation builds both. In two, cargo would choose the features of the crates they share twice, differently, and
 # compile those crates twice. Cargo itself is asked for the paths: CARGO_TARGET_DIR and .cargo/config.toml move them.
 build_with_broker() {
-    local executables options=(--message-format=json-render-diagnostics)
+    local executables features options=(--message-format=json-render-diagnostics)
     if measures "$1"; then
         say "$1 measures, so it is built with --release. The first time that takes minutes."
         options+=(--release)
     fi
+    features=$(gated_targets | awk -v name="$1" '$2 == "example" && $3 == name { print $4 }')
+    if [ -n "$features" ]; then options+=(--features "$features"); fi
     executables=$(cargo build "${options[@]}" \
         --package kafka-event-streaming --package embedded-broker --bin embedded-broker --example "$1" |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
@@ -34,6 +36,23 @@ build_with_broker() {
     export broker_binary
     # shellcheck disable=SC2034 # read by scripts/example.sh
     example_binary=$(grep "/examples/$1\$" <<<"$executables")
+}
+
+# The targets that cargo builds only with features, one a line: package, kind, name, and the features as --features takes
+# them. Cargo reads them from `required-features` in Cargo.toml, where they stand, and so nobody has to write them twice.
+gated_targets() {
+    cargo metadata --no-deps --format-version=1 | tr '{' '\n' | awk -F '"' '
+        /^"name":"[^"]*","version":/ { package = $4 }
+        /^"kind":.*"required-features":\["/ {
+            name = features = $0
+            sub(/.*,"name":"/, "", name)
+            sub(/".*/, "", name)
+            sub(/.*"required-features":\["/, "", features)
+            sub(/"\].*/, "", features)
+            # Another package may have a feature of the same name, and is not to be built anew for it.
+            gsub(/","/, "," package "/", features)
+            print package, $4, name, package "/" features
+        }'
 }
 
 # measures EXAMPLE: whether it is about speed, of which a debug build has little.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use kafka_event_streaming::config::DEFAULT_BOOTSTRAP_SERVERS;
 use workspace_tests::rows::rows;
-use workspace_tests::{cargo, command, examples, files, make, names, read, root, run};
+use workspace_tests::{cargo, command, example, examples, files, make, names, read, root, run};
 use yaml_rust2::{Yaml, YamlLoader};
 
 const COMPOSE: &str = "docker-compose.yml";
@@ -423,6 +423,77 @@ fn every_example_is_in_the_index_and_says_what_it_shows() {
             main < helper,
             "{name}: main comes first, what it calls comes below"
         );
+    }
+}
+
+/// S4-02: what needs features says so in Cargo.toml, and `make` and these tests read it there.
+#[test]
+fn the_scripts_know_what_needs_features() {
+    let list = "set -euo pipefail; source scripts/common.sh; gated_targets";
+    let output = run(command("bash").args(["-c", list]));
+    assert!(output.success, "{output:#?}");
+    let gated = workspace_tests::targets()
+        .into_iter()
+        .filter(|target| !target.features.is_empty());
+    let expected: Vec<String> = gated
+        .map(|target| {
+            let features = target.feature_list();
+            format!(
+                "{} {} {} {features}",
+                target.package, target.kind, target.name
+            )
+        })
+        .collect();
+    let avro = "kafka-event-streaming test avro kafka-event-streaming/avro".to_owned();
+    assert!(expected.contains(&avro), "{expected:?}");
+    assert_eq!(output.stdout.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Without its features, `cargo run` refuses to build an example.
+#[test]
+fn every_command_that_runs_an_example_names_its_features() {
+    let mut texts = vec!["README.md".to_owned()];
+    let of_examples = names("examples", ".rs");
+    texts.extend(of_examples.iter().map(|name| format!("examples/{name}.rs")));
+    let mut checked = 0;
+    for text in texts {
+        for line in read(&text).lines() {
+            let Some((_, arguments)) = line.split_once("cargo run ") else {
+                continue;
+            };
+            let words: Vec<&str> = arguments.split([' ', '`']).collect();
+            let behind = |option| {
+                let place = words.iter().position(|word| *word == option)?;
+                words.get(place + 1).copied()
+            };
+            let Some(name) = behind("--example") else {
+                continue;
+            };
+            let needed = example(name).features.join(",");
+            let named = behind("--features").unwrap_or_default();
+            assert_eq!(named, needed, "{text}: {line}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 5, "the search finds nothing");
+}
+
+/// What only one example or test needs must not be waited for by who asks for neither.
+#[test]
+fn a_plain_build_leaves_the_heavy_dependencies_out() {
+    let output = run(cargo().args([
+        "tree",
+        "--locked",
+        "--workspace",
+        "--edges=all",
+        "--prefix=none",
+        "--format={p}",
+    ]));
+    assert!(output.success, "{}", output.stderr);
+    let locked = read("Cargo.lock");
+    for heavy in ["apache-avro", "openssl-sys"] {
+        assert!(locked.contains(&format!("name = \"{heavy}\"")), "{heavy}");
+        assert!(!output.stdout.contains(&format!("{heavy} v")), "{heavy}");
     }
 }
 

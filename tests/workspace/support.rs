@@ -126,9 +126,67 @@ pub fn run(command: &mut Command) -> Output {
     }
 }
 
+/// What cargo can build here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The package that it belongs to.
+    pub package: String,
+    /// `bin`, `example`, `test`, …
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The features without which cargo does not build it (`required-features` in Cargo.toml).
+    pub features: Vec<String>,
+}
+
+impl Target {
+    /// The features as `--features` takes them, with the package's name: another one may have a feature of the same name.
+    pub fn feature_list(&self) -> String {
+        let features = self.features.iter();
+        let features: Vec<String> = features
+            .map(|feature| format!("{}/{feature}", self.package))
+            .collect();
+        features.join(",")
+    }
+}
+
+/// Everything that cargo can build here, by cargo's own account.
+pub fn targets() -> Vec<Target> {
+    let output = run(cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]));
+    assert!(output.success, "{}", output.stderr);
+    let metadata: serde_json::Value =
+        serde_json::from_str(&output.stdout).expect("cargo writes JSON");
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let mut targets = Vec::new();
+    for package in list(&metadata["packages"]) {
+        for target in list(&package["targets"]) {
+            targets.push(Target {
+                package: text(&package["name"]),
+                kind: text(&target["kind"][0]),
+                name: text(&target["name"]),
+                features: list(&target["required-features"])
+                    .iter()
+                    .map(text)
+                    .collect(),
+            });
+        }
+    }
+    targets
+}
+
+/// An example of the root package.
+pub fn example(name: &str) -> Target {
+    let found = targets()
+        .into_iter()
+        .find(|target| target.kind == "example" && target.name == name);
+    found.unwrap_or_else(|| panic!("there is no example {name}"))
+}
+
 /// Builds the broker and an example as scripts/common.sh does, and returns where the example is.
 pub fn build_example(name: &str) -> PathBuf {
-    let output = run(cargo().args([
+    let mut build = cargo();
+    build.args([
         "build",
         "--message-format=json-render-diagnostics",
         "--package=kafka-event-streaming",
@@ -136,7 +194,12 @@ pub fn build_example(name: &str) -> PathBuf {
         "--bin=embedded-broker",
         "--example",
         name,
-    ]));
+    ]);
+    let features = example(name).feature_list();
+    if !features.is_empty() {
+        build.args(["--features", &features]);
+    }
+    let output = run(&mut build);
     assert!(output.success, "{}", output.stderr);
     let messages = output
         .stdout

@@ -1,31 +1,13 @@
 //! Commands that a reader types: the targets of make and the arguments of cargo that they name.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use workspace_tests::{cargo, run};
+use workspace_tests::{Target, targets};
 
 use crate::book::{Book, Complaint};
 
-/// Package, kind and name of everything that cargo can build here: `("answers", "test", "answers")`.
-static TARGETS: LazyLock<BTreeSet<(String, String, String)>> = LazyLock::new(|| {
-    let output = run(cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]));
-    assert!(output.success, "{}", output.stderr);
-    let metadata: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let mut targets = BTreeSet::new();
-    for package in metadata["packages"].as_array().unwrap() {
-        for target in package["targets"].as_array().unwrap() {
-            targets.insert((
-                text(&package["name"]),
-                text(&target["kind"][0]),
-                text(&target["name"]),
-            ));
-        }
-    }
-    targets
-});
+static TARGETS: LazyLock<Vec<Target>> = LazyLock::new(targets);
 
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new("\"[^\"]*\"").unwrap());
 
@@ -115,7 +97,7 @@ fn look_at_cargo(words: &[&str]) -> Option<String> {
     };
     let package = value(&["-p", "--package"]);
     if let Some(package) = package
-        && !TARGETS.iter().any(|(name, ..)| name == package)
+        && !TARGETS.iter().any(|target| target.package == package)
     {
         return Some(format!("there is no package {package}"));
     }
@@ -127,17 +109,34 @@ fn look_at_cargo(words: &[&str]) -> Option<String> {
         let Some(name) = value(&[option]) else {
             continue;
         };
-        let known = TARGETS.iter().any(|(of, its_kind, its_name)| {
-            let named = package.is_some_and(|package| package == of);
+        let found = TARGETS.iter().find(|target| {
+            let named = package.is_some_and(|package| package == target.package);
             let found_without =
-                package.is_none() && [ROOT, "exercises", "solutions"].contains(&of.as_str());
-            (named || found_without) && its_kind == kind && its_name == name
+                package.is_none() && [ROOT, "exercises", "solutions"].contains(&&*target.package);
+            (named || found_without) && target.kind == kind && target.name == name
         });
-        if !known {
+        let Some(target) = found else {
             return Some(format!("there is no {kind} {name} there"));
+        };
+        if !has_features(target, value(&["-F", "--features"])) {
+            let features = target.features.join(",");
+            return Some(format!(
+                "{kind} {name} is only built with --features {features}"
+            ));
         }
     }
     None
+}
+
+/// Whether a command names the features that a target needs, as `sqlite` or as `kafka-event-streaming/sqlite`.
+fn has_features(target: &Target, named: Option<&str>) -> bool {
+    let named: Vec<&str> = named.unwrap_or_default().split(',').collect();
+    target.features.iter().all(|feature| {
+        let with_package = format!("{}/{feature}", target.package);
+        named
+            .iter()
+            .any(|name| name == feature || *name == with_package)
+    })
 }
 
 #[cfg(test)]
@@ -149,7 +148,8 @@ mod tests {
     fn commands_that_exist_are_left_alone() {
         let fixture = Fixture::sound()
             .add("`make example-1 ARGS=\"--records 3\"`, `make exercise-N`, make sure.")
-            .add("```sh\nINFRA_PORT=1 make book # builds\ncargo test --test library\ncargo run -p embedded-broker -- --bin x\n```");
+            .add("```sh\nINFRA_PORT=1 make book # builds\ncargo test --test library\ncargo run -p embedded-broker -- --bin x\n```")
+            .add("`cargo test --features avro --test avro`, `cargo test -p embedded-broker --features embedded-broker/sasl,tls --test security`");
         assert!(complaints(&fixture.book()).is_empty());
     }
 
@@ -170,6 +170,11 @@ mod tests {
                 "no test library there",
             ),
             ("`cargo test --bin 99z_none`", "no bin 99z_none"),
+            ("`cargo test --test avro`", "with --features avro"),
+            (
+                "`cargo test -p embedded-broker --features tls --test security`",
+                "with --features sasl,tls",
+            ),
         ] {
             complains(&complaints(&Fixture::sound().add(command).book()), says);
         }
