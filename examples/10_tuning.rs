@@ -140,7 +140,7 @@ async fn produce(
     let producer = RecordProducer::observed(cluster, settings, latencies.clone())?;
     // Connects, and gets the producer id that idempotence needs.
     producer.send(topic, b"first", b"first").await?;
-    let payloads: Vec<String> = (0..1_000).map(payload).collect();
+    let payloads: Vec<String> = (0..1_000).map(measurement::payload).collect();
     let (mut in_flight, mut sent, mut bytes) = (InFlight::new(), 0, 0);
     let started = Instant::now();
     for payload in payloads.iter().cycle().take(records) {
@@ -155,24 +155,9 @@ async fn produce(
         (sent, bytes) = (sent + 1, bytes + payload.len());
     }
     in_flight.finish().await?;
-    let took = started.elapsed();
-    let (median, p99) = (latencies.quantile(0.5), latencies.quantile(0.99));
+    let measured = Measurement::new(sent, bytes, started.elapsed(), &latencies);
     producer.close(PATIENCE).await;
-    Ok(Measurement {
-        records: sent,
-        bytes,
-        took,
-        median,
-        p99,
-    })
-}
-
-/// About 200 bytes of JSON, no two the same.
-fn payload(number: usize) -> String {
-    let (customer, cents) = (number * 7919 % 9973, number * 31 % 5003);
-    format!(
-        r#"{{"order_id":"order-{number:06}","customer_id":"customer-{customer:04}","status":"placed","placed_at":"2026-03-14T09:26:53Z","items":[{{"product_id":"coffee","quantity":2}}],"total":{{"minor_units":{cents},"currency":"EUR"}}}}"#
-    )
+    Ok(measured)
 }
 
 async fn consume(

@@ -80,6 +80,17 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// What was sent in this time, with the latencies of its delivery reports.
+    pub fn new(records: usize, bytes: usize, took: Duration, latencies: &Latencies) -> Self {
+        Self {
+            records,
+            bytes,
+            took,
+            median: latencies.quantile(0.5),
+            p99: latencies.quantile(0.99),
+        }
+    }
+
     /// The heading of a table of [rows](Self::row).
     pub const HEADING: &str = " records  records/s   MB/s   p50 ms   p99 ms   factor";
 
@@ -99,6 +110,15 @@ impl Measurement {
         let (records, factor) = (self.records, rate / base);
         format!("{records:>8} {rate:>10.0} {megabytes:>6.1} {median:>8} {p99:>8} {factor:>8.4}")
     }
+}
+
+/// An order as JSON, of about 200 bytes. Each number has a text of its own, so that compression has as much to do as with
+/// real orders.
+pub fn payload(number: usize) -> String {
+    let (customer, cents) = (number * 7919 % 9973, number * 31 % 5003);
+    format!(
+        r#"{{"order_id":"order-{number:06}","customer_id":"customer-{customer:04}","status":"placed","placed_at":"2026-03-14T09:26:53Z","items":[{{"product_id":"coffee","quantity":2}}],"total":{{"minor_units":{cents},"currency":"EUR"}}}}"#
+    )
 }
 
 /// Reads a topic of one partition from its beginning, for so long, or up to so many records, or to its end. Joining the
