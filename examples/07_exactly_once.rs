@@ -8,6 +8,8 @@
 //!
 //! Limit: only what is in Kafka is covered. A letter to the customer would be sent once for each try.
 //!
+//! The book explains it piece by piece: book/src/07_exactly_once.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -72,6 +74,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: service
 /// The service, in a process of its own.
 async fn serve(shop: &Trial) -> Result<()> {
     let service = TransactionalProcessor::new(shop.cluster(), &settings(shop), &[shop.input()])?;
@@ -102,7 +105,9 @@ fn settings(shop: &Trial) -> TransactionSettings {
         ..TransactionSettings::new(shop.name(), &instance)
     }
 }
+// ANCHOR_END: service
 
+// ANCHOR: show
 /// Both parts, one after the other. Returns how many orders were placed.
 async fn show(shop: &Trial, kills: u64) -> Result<u64> {
     shop.fill(0..ORDERS).await?;
@@ -145,7 +150,9 @@ async fn show(shop: &Trial, kills: u64) -> Result<u64> {
     new.stop().await?;
     Ok(all)
 }
+// ANCHOR_END: show
 
+// ANCHOR: zombie
 /// Hangs before its first commit until it is woken, as a process does whose machine was suspended.
 struct Zombie {
     invoices: String,
@@ -171,6 +178,7 @@ impl Transform for Zombie {
         Ok(())
     }
 }
+// ANCHOR_END: zombie
 
 /// Make an invoice of each order exactly once, in a service that is killed again and again.
 #[derive(Parser)]

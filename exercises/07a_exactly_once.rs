@@ -7,7 +7,7 @@
 //! Write the two functions of `Invoicing` that are missing. rdkafka's calls for transactions block, so nothing here is
 //! async: <https://docs.rs/rdkafka/latest/rdkafka/producer/trait.Producer.html>.
 //!
-//! Check it with `make exercise-7a`.
+//! Check it with `make exercise-7a`. Read first: book/src/07_exactly_once.md
 
 use std::time::Duration;
 

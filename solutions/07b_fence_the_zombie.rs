@@ -10,7 +10,7 @@
 //! Write `give_up`, which tells them apart, and `try_again`, which draws the consequence:
 //! <https://docs.rs/rdkafka/latest/rdkafka/error/struct.RDKafkaError.html>.
 //!
-//! Check it with `make exercise-7b`.
+//! Check it with `make exercise-7b`. Read first: book/src/07_exactly_once.md
 
 use std::time::{Duration, Instant};
 use std::{fmt, slice};
