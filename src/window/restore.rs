@@ -52,7 +52,10 @@ impl Restorer {
     ) -> Result<Self, Error> {
         let settings = |isolation| ConsumerSettings {
             isolation,
-            ..ConsumerSettings::high_throughput(&format!("{}-restore", consumer.group))
+            // A log that is there is read in large pieces anyway. To wait for more would only hold up the last answer of
+            // each partition, the one that says that this is its end; and the service stands still until then.
+            fetch_wait: PAUSE,
+            ..ConsumerSettings::reliable(&format!("{}-restore", consumer.group))
         };
         let config = |isolation| settings(isolation).client_config(cluster);
         Ok(Self {
