@@ -9,7 +9,7 @@ use rdkafka::message::Message;
 use super::changelog::{self, Entry};
 use super::restore::Restorer;
 use super::state::{Change, Placement, WindowState};
-use super::{Aggregation, Emit, Window, WindowResult, WindowSettings};
+use super::{Aggregation, Emit, Restored, Window, WindowResult, WindowSettings};
 use crate::Error;
 use crate::assignment::TopicPartition;
 use crate::consumed_record::ConsumedRecord;
@@ -193,7 +193,9 @@ impl<A: Aggregation> Transform for Aggregating<A> {
             .iter()
             .map(|number| (*number, WindowState::new(windows)))
             .collect();
+        let mut read: BTreeMap<i32, u64> = BTreeMap::new();
         self.restorer.restore(&numbers, |record| {
+            *read.entry(record.partition()).or_default() += 1;
             let key = record.key().unwrap_or_default();
             let entry = changelog::read(windows, record.offset(), key, record.payload())?;
             let state = states.get_mut(&record.partition());
@@ -214,7 +216,13 @@ impl<A: Aggregation> Transform for Aggregating<A> {
             Ok(())
         })?;
         for (partition, state) in &states {
-            tracing::debug!(partition, totals = state.len(), "restored the open windows");
+            let found = Restored {
+                partition: *partition,
+                records: read.get(partition).copied().unwrap_or_default(),
+                totals: state.len(),
+            };
+            tracing::debug!(?found, "restored the open windows");
+            self.aggregation.restored(found);
         }
         self.partitions.append(&mut states);
         Ok(())

@@ -114,6 +114,22 @@ pub trait Aggregation: Send + 'static {
 
     /// Adds an event to a total. It may be called again for the same one after an abort, with the total as it was before.
     fn fold(&self, total: &mut Self::Total, event: &Self::Event);
+
+    /// The open windows of a partition were read from the changelog; none of its events was added yet. For whoever wants to
+    /// tell of it.
+    fn restored(&self, _found: Restored) {}
+}
+
+/// What was found in the changelog when a partition was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The partition, of the input and of the changelog.
+    pub partition: i32,
+    /// How many records were read. Compaction makes them fewer, and lags behind.
+    pub records: u64,
+    /// How many totals of open windows they left.
+    pub totals: usize,
 }
 
 /// A total, as it is written to the output: an event, under the same key as what it was made of.

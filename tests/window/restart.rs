@@ -15,7 +15,8 @@ use crate::shop::{Expected, PATIENCE, Sale, Shop, Takings, TakingsByProduct, sal
 
 const START_MS: i64 = 1_000_000_000;
 
-/// X13: stopped in the middle of windows and started again, three times, the totals are as if nothing had happened.
+/// X13: stopped in the middle of windows and started again, three times, the totals are as if nothing had happened: each
+/// run begins with those that are open.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_survive_restarts() {
     let kafka = Kafka::start().await;
@@ -24,6 +25,7 @@ async fn totals_survive_restarts() {
     let mut random = fastrand::Rng::with_seed(5);
     let mut late = 0;
     for run in 0..4 {
+        let open = expected.open();
         let processor = shop
             .start(&shop.transactions("takings"), &shop.windows())
             .await;
@@ -31,9 +33,13 @@ async fn totals_survive_restarts() {
         shop.sell(&mut expected, &mut random, START_MS + run * 45_000, 450)
             .await;
         shop.expect_results(&expected).await;
+        assert_eq!(processor.aggregation.restored.load(Ordering::SeqCst), open);
         late += processor.stop().await.late;
     }
-    assert!(expected.late > 5, "the test shows too little");
+    assert!(
+        expected.late > 5 && expected.open() > 5,
+        "the test shows too little"
+    );
     assert_eq!(late, expected.late);
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -16,7 +16,8 @@ use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
 use kafka_event_streaming::transaction::TransactionSettings;
 use kafka_event_streaming::window::{
-    Aggregation, TumblingWindows, WindowResult, WindowSettings, WindowSummary, WindowedProcessor,
+    Aggregation, Restored, TumblingWindows, WindowResult, WindowSettings, WindowSummary,
+    WindowedProcessor,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,8 @@ pub(crate) struct Takings {
 pub(crate) struct TakingsByProduct {
     /// How often a sale was added, again after each abort.
     pub(crate) added: Arc<AtomicU64>,
+    /// How many totals came from the changelog.
+    pub(crate) restored: Arc<AtomicUsize>,
 }
 
 impl Aggregation for TakingsByProduct {
@@ -76,6 +79,11 @@ impl Aggregation for TakingsByProduct {
         takings.cents += sale.cents;
         takings.sales += 1;
         self.added.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn restored(&self, found: Restored) {
+        assert!(found.records >= found.totals as u64, "{found:?}");
+        self.restored.fetch_add(found.totals, Ordering::SeqCst);
     }
 }
 
@@ -372,6 +380,11 @@ impl Expected {
     /// The totals of all windows.
     pub(crate) fn all(&self) -> BTreeMap<Cell, Takings> {
         self.totals_where(|_, _| true)
+    }
+
+    /// How many totals belong to windows that are not over.
+    pub(crate) fn open(&self) -> usize {
+        self.all().len() - self.closed().len()
     }
 
     fn totals_where(&self, wanted: impl Fn(i64, i64) -> bool) -> BTreeMap<Cell, Takings> {
