@@ -19,3 +19,4 @@ mod produce_consume;
 mod quick_start;
 mod retry_dead_letter;
 mod tuning;
+mod windowed_totals;
