@@ -25,7 +25,8 @@ static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"-[0-9a-f]{8}\b", "-RANDOM"),
         (r"\bprocess \d+", "process N"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
-        (r"\b\d+(\.\d+)? ?(ns|µs|ms|s)\b", "DURATION"),
+        // Blanks in front fill a column.
+        (r" *\b\d+(\.\d+)? ?(ns|µs|ms|s)\b", " DURATION"),
         (r"thread '([^']+)' \(\d+\)", "thread '$1'"),
         (r"\.rs:\d+:\d+", ".rs:LINE"),
     ]
@@ -125,6 +126,7 @@ fn what_varies_is_the_same() {
             "log /x/y/infra/20001/broker.log",
         ),
         ("in 2.41s", "in 10 ms"),
+        ("took  98.4 ms", "took 100.2 ms"),
         ("ready", "   Compiling x v0.1.0\nready"),
         (
             "ready",
