@@ -8,7 +8,7 @@
 //! Write the two functions below: <https://docs.rs/rdkafka/latest/rdkafka/message/struct.OwnedHeaders.html>. The library
 //! of this repository has the same in src/event.rs.
 //!
-//! Check it with `make exercise-2a`.
+//! Check it with `make exercise-2a`. Read first: book/src/02_event_schemas.md
 
 use anyhow::Context;
 use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};

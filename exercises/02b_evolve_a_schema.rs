@@ -11,7 +11,7 @@
 //!
 //! Write the three functions below. The library of this repository has the same for orders, in src/order/versions.rs.
 //!
-//! Check it with `make exercise-2b`.
+//! Check it with `make exercise-2b`. Read first: book/src/02_event_schemas.md
 
 use anyhow::Context;
 use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
