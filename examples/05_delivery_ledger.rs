@@ -8,6 +8,8 @@
 //!
 //! Limit: answers are lost by an embedded broker in this program, whichever one the rest runs on.
 //!
+//! The book explains it: book/src/05_delivery_semantics.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -105,6 +107,7 @@ fn table(heading: &str, rows: [&str; 4], reports: &[LedgerReport]) {
     }
 }
 
+// ANCHOR: lose_answers
 /// One produce request in ten does not arrive, of another one the answer: by their seeds, the same in each mode.
 async fn lose_answers(broker: &Broker, mode: Mode) -> Result<LedgerReport> {
     let cluster = Cluster::new(broker.bootstrap_servers().parse()?);
@@ -130,6 +133,7 @@ async fn lose_answers(broker: &Broker, mode: Mode) -> Result<LedgerReport> {
     }
     Ok(trial.count(ReadCommitted, 0..ORDERS).await?)
 }
+// ANCHOR_END: lose_answers
 
 /// Has a child work on orders, and kills it in the middle of a batch.
 async fn kill_the_worker(cluster: &Cluster, mode: Mode) -> Result<LedgerReport> {
@@ -154,6 +158,7 @@ async fn kill_the_worker(cluster: &Cluster, mode: Mode) -> Result<LedgerReport> 
     Ok(ledger.report())
 }
 
+// ANCHOR: work
 /// The worker that is killed, in a process of its own.
 async fn work(trial: &Trial, mode: Mode) -> Result<()> {
     if mode == Transactional {
@@ -180,6 +185,7 @@ async fn work(trial: &Trial, mode: Mode) -> Result<()> {
     }
     Ok(consumer.close().await?)
 }
+// ANCHOR_END: work
 
 /// Something outside of Kafka: the number is printed, and nobody can take that back.
 fn work_on(order: &impl Message) -> io::Result<()> {

@@ -9,7 +9,7 @@
 //! <https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md>; the library of this repository has its own in
 //! src/config/producer_settings.rs.
 //!
-//! Check it with `make exercise-5a`.
+//! Check it with `make exercise-5a`. Read first: book/src/05_delivery_semantics.md
 
 use std::time::Duration;
 

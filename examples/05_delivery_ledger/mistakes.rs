@@ -29,6 +29,7 @@ pub(crate) async fn show(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: send_and_end
 /// Sends orders and ends, believing that what was queued was sent (row X5).
 async fn send_and_end(cluster: &Cluster, flushes: bool) -> Result<LedgerReport> {
     let trial = Trial::create(cluster, "example-05", 1).await?;
@@ -47,7 +48,9 @@ async fn send_and_end(cluster: &Cluster, flushes: bool) -> Result<LedgerReport> 
     drop(producer);
     Ok(trial.count(ReadCommitted, 0..ORDERS).await?)
 }
+// ANCHOR_END: send_and_end
 
+// ANCHOR: rebalance
 /// A second member joins when the first has worked on all orders, and has yet to commit.
 async fn rebalance(cluster: &Cluster, commits: bool) -> Result<LedgerReport> {
     let trial = Trial::create(cluster, "example-05", 2).await?;
@@ -68,6 +71,7 @@ async fn rebalance(cluster: &Cluster, commits: bool) -> Result<LedgerReport> {
     }
     Ok(ledger.report())
 }
+// ANCHOR_END: rebalance
 
 /// False at the end of a partition. Only the record counts here, and not what it says.
 async fn work_on_one(
