@@ -15,6 +15,7 @@ mod consumer_groups;
 mod delivery_ledger;
 mod event_schemas;
 mod exactly_once;
+mod order_processing;
 mod produce_consume;
 mod quick_start;
 mod retry_dead_letter;
