@@ -9,6 +9,8 @@
 //! Limit: one machine, one broker, no network. Each line is measured for a second or two, and the machine has other things
 //! to do: trust factors, not digits. Latencies are those at full speed, with a queue that is never empty.
 //!
+//! The book explains it piece by piece: book/src/10_tuning.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -71,6 +73,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
+// ANCHOR: lines
 /// Measures line by line. Returns the records/s of each.
 async fn measure(
     cluster: &Cluster,
@@ -127,7 +130,9 @@ enum Sending {
     /// One on its way: each costs a round trip, and the wait for a batch that nobody else shares.
     OneByOne,
 }
+// ANCHOR_END: lines
 
+// ANCHOR: produce
 async fn produce(
     cluster: &Cluster,
     topic: &str,
@@ -159,7 +164,9 @@ async fn produce(
     producer.close(PATIENCE).await;
     Ok(measured)
 }
+// ANCHOR_END: produce
 
+// ANCHOR: consume
 async fn consume(
     cluster: &Cluster,
     topic: &str,
@@ -174,6 +181,7 @@ async fn consume(
     ensure!(measured.records > 0, "nothing was read");
     Ok(measured)
 }
+// ANCHOR_END: consume
 
 /// Send and read the same records with one setting changed at a time.
 #[derive(Parser)]

@@ -8,7 +8,7 @@
 //! Write the two functions below, the settings and the loop:
 //! <https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md>.
 //!
-//! Check it with `make exercise-10a`.
+//! Check it with `make exercise-10a`. Read first: book/src/10_tuning.md
 
 use std::time::{Duration, Instant};
 
