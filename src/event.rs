@@ -191,19 +191,27 @@ pub fn decode<T: Event>(
 ///
 /// As [`decode`].
 pub fn decode_record<T: Event>(record: &impl Message) -> Result<T, DecodeError> {
-    let payload = record.payload().ok_or(DecodeError::Empty)?;
+    decode_record_and(record, |_, _| {})
+}
+
+/// As [`decode_record`], and hands the headers that are none of its business to `other`. One pass for both: each look at
+/// a header is a call into librdkafka.
+pub(crate) fn decode_record_and<'a, T: Event>(
+    record: &'a impl Message,
+    mut other: impl FnMut(&'a str, Option<&'a [u8]>),
+) -> Result<T, DecodeError> {
     let (mut event_type, mut version) = (None, None);
-    // One pass for both: each look at a header is a call into librdkafka. Kafka allows several of one name; the last one
-    // counts, as with the Java client's `Headers.lastHeader`.
+    // Kafka allows several of one name; the last one counts, as with the Java client's `Headers.lastHeader`.
     if let Some(headers) = record.headers() {
         for header in headers.iter() {
             match header.key {
                 TYPE_HEADER => event_type = header.value,
                 VERSION_HEADER => version = header.value,
-                _ => {}
+                name => other(name, header.value),
             }
         }
     }
+    let payload = record.payload().ok_or(DecodeError::Empty)?;
     let event_type = event_type
         .map(|bytes| text(TYPE_HEADER, bytes, "text"))
         .transpose()?;

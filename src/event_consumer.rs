@@ -66,6 +66,7 @@ use crate::config::{Cluster, ConsumerSettings};
 use crate::consumed_record::ConsumedRecord;
 use crate::event::{self, DecodeError, Event};
 use crate::member::{Arrival, Member};
+use crate::trace_context::{TraceContext, TraceHeaders};
 
 /// One member of a consumer group that reads events of one type.
 ///
@@ -273,12 +274,26 @@ impl<T> fmt::Debug for EventConsumer<T> {
 }
 
 /// Decodes a record where it stands in librdkafka's memory.
-pub(crate) fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T> {
-    let event = decode_message(&message);
+fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T> {
+    let event = decode_message(&message, |_, _| {});
     Received {
         event: event.map_err(|reason| undecodable::<T>(&message, reason)),
         record: ConsumedRecord::new(message),
     }
+}
+
+/// As [`received`], with the trace that the record belongs to, in the same pass over its headers.
+pub(crate) fn received_with_trace<T: Event>(
+    message: BorrowedMessage<'_>,
+) -> (Received<'_, T>, Option<TraceContext>) {
+    let mut trace = TraceHeaders::default();
+    let event = decode_message(&message, |name, value| trace.note(name, value));
+    let context = trace.context();
+    let received = Received {
+        event: event.map_err(|reason| undecodable::<T>(&message, reason)),
+        record: ConsumedRecord::new(message),
+    };
+    (received, context)
 }
 
 /// Decodes the event in a record. What cannot be decoded is an error, whatever it is, and never a panic.
@@ -288,13 +303,18 @@ pub(crate) fn received<T: Event>(message: BorrowedMessage<'_>) -> Received<'_, T
 /// [`Undecodable`] says why, and where the record stands.
 pub fn decode<T: Event>(record: &ConsumedRecord<'_>) -> Result<T, Box<Undecodable>> {
     let message = record.message();
-    decode_message(message).map_err(|reason| undecodable::<T>(message, reason))
+    decode_message(message, |_, _| {}).map_err(|reason| undecodable::<T>(message, reason))
 }
 
-fn decode_message<T: Event>(message: &BorrowedMessage<'_>) -> Result<T, DecodeError> {
+fn decode_message<'a, T: Event>(
+    message: &'a BorrowedMessage<'_>,
+    other: impl FnMut(&'a str, Option<&'a [u8]>),
+) -> Result<T, DecodeError> {
     // A panic in here is a record that kills every member that reads it, one after the other. The types' own code may do
     // it, and rdkafka does when the name of a header is not UTF-8.
-    let decoded = catch_unwind(AssertUnwindSafe(|| event::decode_record(message)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| {
+        event::decode_record_and(message, other)
+    }));
     decoded.unwrap_or_else(|panic| {
         Err(DecodeError::Panicked {
             message: text(panic.as_ref()).to_owned(),

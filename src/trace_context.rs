@@ -46,8 +46,8 @@ const LENGTH: usize = 55;
 const LONGEST_STATE: usize = 512;
 
 tokio::task_local! {
-    /// The trace that the running task works for.
-    static CURRENT: TraceContext;
+    /// The trace that the running task works for, if it works for one.
+    static CURRENT: Option<TraceContext>;
 }
 
 /// One place in one trace.
@@ -110,8 +110,11 @@ impl TraceContext {
 
     /// The context in a record's headers.
     pub fn of_record(record: &impl Message) -> Option<Self> {
-        let text = |name| str::from_utf8(event::header(record, name)?).ok();
-        Self::parse(text(TRACEPARENT_HEADER)?, text(TRACESTATE_HEADER))
+        TraceHeaders {
+            parent: event::header(record, TRACEPARENT_HEADER),
+            state: event::header(record, TRACESTATE_HEADER),
+        }
+        .context()
     }
 
     /// The header `tracestate`, if there is one to be sent.
@@ -138,6 +141,31 @@ impl fmt::Display for TraceContext {
     }
 }
 
+/// What of a record's headers is about its trace, for those who look at them all anyway.
+#[derive(Default)]
+pub(crate) struct TraceHeaders<'a> {
+    parent: Option<&'a [u8]>,
+    state: Option<&'a [u8]>,
+}
+
+impl<'a> TraceHeaders<'a> {
+    /// Takes note of a header. Of several with one name the last one counts.
+    pub(crate) fn note(&mut self, name: &str, value: Option<&'a [u8]>) {
+        match name {
+            TRACEPARENT_HEADER => self.parent = value,
+            TRACESTATE_HEADER => self.state = value,
+            _ => {}
+        }
+    }
+
+    /// The context, if there is one that can be read.
+    pub(crate) fn context(&self) -> Option<TraceContext> {
+        let parent = str::from_utf8(self.parent?).ok()?;
+        let state = self.state.and_then(|state| str::from_utf8(state).ok());
+        TraceContext::parse(parent, state)
+    }
+}
+
 struct HexTrace(u128);
 
 impl fmt::Display for HexTrace {
@@ -154,23 +182,37 @@ pub fn current() -> Option<TraceContext> {
 
 /// The context that a record sent in `span` carries.
 pub(crate) fn of_span(span: &Span) -> Option<TraceContext> {
-    recorded(span).or_else(|| CURRENT.try_with(TraceContext::clone).ok())
+    recorded(span).or_else(inherited)
+}
+
+/// What [`within`] or [`follow`] have set around the running task.
+fn inherited() -> Option<TraceContext> {
+    CURRENT.try_with(Clone::clone).ok().flatten()
 }
 
 /// Does `work` as a part of the trace `context`.
 pub async fn within<F: Future>(context: TraceContext, work: F) -> F::Output {
-    CURRENT.scope(context, work).await
+    CURRENT.scope(Some(context), work).await
 }
 
 /// Does the `work` that `record` asks for: in a span of its own, and as a part of the record's trace if it has one (row
 /// S3-04).
-pub async fn follow<F: Future>(record: &impl Message, work: F) -> F::Output {
-    let context = TraceContext::of_record(record);
-    let work = work.instrument(span_of(record, context.as_ref()));
-    match context {
-        Some(context) => within(context, work).await,
-        None => work.await,
-    }
+pub fn follow<F: Future, M: Message>(
+    record: &M,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F, M> {
+    follow_context(TraceContext::of_record(record), record, work)
+}
+
+/// As [`follow`], for whoever knows the record's context already.
+pub(crate) fn follow_context<F: Future, M: Message>(
+    context: Option<TraceContext>,
+    record: &M,
+    work: F,
+) -> impl Future<Output = F::Output> + use<F, M> {
+    let span = span_of(record, context.as_ref());
+    // Not an async function: it would hold `work` twice, and a processor allocates this for every record.
+    CURRENT.scope(context.or_else(inherited), work.instrument(span))
 }
 
 /// The span of processing `record`, linked to the one that sent it. For code that cannot use [`follow`]: without

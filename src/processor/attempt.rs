@@ -1,7 +1,7 @@
 //! One step of one record: an attempt of the handler, putting it aside, or the wait before the next attempt.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
@@ -11,12 +11,14 @@ use super::handler::{Failure, Handler};
 use super::lanes::LaneId;
 use crate::consumed_record::ConsumedRecord;
 use crate::dead_letter::{DeadLetter, DeadLetters};
-use crate::trace_context;
+use crate::trace_context::{self, TraceContext};
 
 /// A record on its way through the processor. It travels in a box: it is moved from hand to hand many times.
 pub(super) struct Work<'a, T> {
     pub(super) record: ConsumedRecord<'a>,
     pub(super) stage: Stage<T>,
+    /// The trace that it belongs to.
+    pub(super) trace: Option<TraceContext>,
     /// Which lane it belongs to, and so which assignment of which partition.
     pub(super) lane: LaneId,
     /// What stands for it in the partition's progress.
@@ -79,8 +81,11 @@ where
     let result = match &work.stage {
         Stage::Handle(event) => {
             work.attempts += 1;
-            let attempt =
-                trace_context::follow(work.record.message(), handler.handle(event, &work.record));
+            let attempt = pin!(trace_context::follow_context(
+                work.trace.clone(),
+                work.record.message(),
+                handler.handle(event, &work.record)
+            ));
             within(limit, attempt).await
         }
         Stage::PutAside { reason } => {
@@ -92,7 +97,8 @@ where
                 first_failure: trouble
                     .map_or_else(SystemTime::now, |trouble| trouble.first_failure),
             };
-            let put_aside = async { Ok(dead_letters.put_aside(&letter).await?) };
+            // In a box of its own: each record's step would else be as large as this rare one.
+            let put_aside = Box::pin(async { Ok(dead_letters.put_aside(&letter).await?) });
             within(limit, put_aside).await
         }
     };
@@ -102,13 +108,15 @@ where
     }
 }
 
-/// As `tokio::time::timeout`, but without a timer for work that is done at once.
+/// As `tokio::time::timeout`, but without a timer for work that is done at once. The work is pinned elsewhere, so that it
+/// is held once.
 async fn within(
     limit: Duration,
-    work: impl Future<Output = Result<(), Failure>>,
+    mut work: impl Future<Output = Result<(), Failure>> + Unpin,
 ) -> Result<(), Failure> {
-    let mut work = pin!(work);
-    if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+    if let Poll::Ready(result) =
+        poll_fn(|context| Poll::Ready(Pin::new(&mut work).poll(context))).await
+    {
         return result;
     }
     tokio::time::timeout(limit, work)

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::settings::{Concurrency, ProcessorSettings};
 use crate::assignment::TopicPartition;
 use crate::event::Event;
-use crate::event_consumer::{Received, received};
+use crate::event_consumer::{Received, received_with_trace};
 
 /// See the module.
 pub(super) struct Desk<'a, T> {
@@ -161,7 +161,7 @@ impl<'a, T: Event> Desk<'a, T> {
 
     /// Decodes a record and takes note of it. None when it is not to be worked on: its partition is leaving, or gone.
     pub(super) fn admit(&mut self, message: BorrowedMessage<'a>) -> Option<Box<Work<'a, T>>> {
-        let Received { event, record } = received::<T>(message);
+        let (Received { event, record }, trace) = received_with_trace::<T>(message);
         let stage = match event {
             Ok(event) => Stage::Handle(event),
             Err(undecodable) => Stage::PutAside {
@@ -185,6 +185,7 @@ impl<'a, T: Event> Desk<'a, T> {
             ticket: slot.progress.start(record.offset()),
             record,
             stage,
+            trace,
             attempts: 0,
             trouble: None,
         }))
