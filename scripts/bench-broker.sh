@@ -7,17 +7,15 @@
 # One partition, acks=all, linger 5 ms, uncompressed, a new topic for each run, the brokers in turn. The load generator,
 # rdkafka_performance, is compiled from the sources that the rdkafka crate brings. Needs Java and Maven for Apache Kafka.
 #
-# Where jemalloc is installed (Debian: libjemalloc2), each topic is also read with it. librdkafka allocates every record in one
-# thread and frees it in another, and in glibc's allocator the two wait for each other: the faster a broker answers, the
-# more they overlap, and the slower small records are read. With jemalloc the brokers are compared, not the allocator.
+# Each topic is also read by a client that has one core. librdkafka allocates every record in one thread and frees it in
+# another, and in glibc's allocator the two wait for each other: the faster a broker answers, the more they overlap, and the
+# slower small records are read. On one core they take turns, and the brokers are compared instead of the allocator.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 readonly target=${CARGO_TARGET_DIR:-$root/target} runs=${RUNS:-3} port=${BENCH_PORT:-19392}
 readonly work=$target/bench-broker
 readonly load=$work/rdkafka_performance broker_binary=$target/release/embedded-broker
-jemalloc=$(ldconfig -p 2>/dev/null | awk '/libjemalloc\.so\.2/ { print $NF; exit }' || true)
-readonly jemalloc
 
 # The second half runs beside Apache Kafka, which is started with a heap and a compiler fit for a measurement.
 if [[ ${1:-} != --beside-kafka ]]; then
@@ -52,12 +50,10 @@ produce_and_consume() {
     local topic=bench-$2-$3-$RANDOM
     "$load" -P -t "$topic" -p 0 -s "$3" -c "$4" -b "$1" -a -1 -i 100000 -X linger.ms=5 \
         -X queue.buffering.max.messages=1000000 2>&1 | megabytes >>"$work/$2-produce-$3"
-    consume "$topic" "$4" "$1" >>"$work/$2-consume-$3"
-    if [ -n "$jemalloc" ]; then LD_PRELOAD=$jemalloc consume "$topic" "$4" "$1" >>"$work/$2-consume-jemalloc-$3"; fi
+    local read=("$load" -C -t "$topic" -p 0 -o beginning -c "$4" -b "$1")
+    "${read[@]}" 2>&1 | megabytes >>"$work/$2-consume-$3"
+    taskset --cpu-list 1 "${read[@]}" 2>&1 | megabytes >>"$work/$2-consume-on-one-core-$3"
 }
-
-# consume TOPIC COUNT BOOTSTRAP
-consume() { "$load" -C -t "$1" -p 0 -o beginning -c "$2" -b "$3" 2>&1 | megabytes; }
 
 # latency BOOTSTRAP NAME: end to end at 1,000 records/s, linger 0, without the first 500. Microseconds, one a line.
 latency() {
@@ -101,10 +97,8 @@ main() {
     row 'produce 1 KiB' produce-1024
     row 'consume 100 B' consume-100
     row 'consume 1 KiB' consume-1024
-    if [ -n "$jemalloc" ]; then
-        row '  with jemalloc 100 B' consume-jemalloc-100
-        row '  with jemalloc 1 KiB' consume-jemalloc-1024
-    fi
+    row '  on one core 100 B' consume-on-one-core-100
+    row '  on one core 1 KiB' consume-on-one-core-1024
     for broker in embedded kafka; do
         printf '%-13s end to end at 1,000/s: p50 %s us, p99 %s us\n' "$broker" \
             "$(percentile "$work/$broker-latency" 50)" "$(percentile "$work/$broker-latency" 99)"
