@@ -8,7 +8,7 @@
 //! Write the four functions of `Windows`. No Kafka is in it: a consumer would call `add` for each record, send what it returns,
 //! and keep what `save` returns together with its offsets.
 //!
-//! Check it with `make exercise-8a`.
+//! Check it with `make exercise-8a`. Read first: book/src/08_windows_and_state.md
 
 use std::collections::BTreeMap;
 
