@@ -13,7 +13,7 @@ use crate::Error;
 /// |---|---|
 /// | [`reliable`](Self::reliable) | nothing that matters to most services |
 /// | [`high_throughput`](Self::high_throughput) | tens of milliseconds, so that batches grow |
-/// | [`low_latency`](Self::low_latency) | throughput: nearly every record is a request of its own |
+/// | [`low_latency`](Self::low_latency) | company: with little to send, every record is a request of its own |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSettings {
     /// What a record's fate may be when answers are lost and brokers die.
@@ -116,8 +116,8 @@ impl ProducerSettings {
         let mut config = cluster.client_config()?;
         self.guarantee.apply(&mut config);
         config
-            // Wait this long for more records to share a batch. 0 sends a request for nearly every record; more makes
-            // each record wait longer.
+            // Wait this long for more records to share a batch. 0 sends a request for every record as long as there
+            // is little to send; more makes each record wait longer.
             .set("linger.ms", self.linger.as_millis().to_string())
             // A batch that is full is sent at once. Too small, and a fast sender is back to a request for every few
             // records; it costs no memory while there is little to send.

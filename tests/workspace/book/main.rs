@@ -20,6 +20,7 @@ mod outputs;
 mod settings;
 mod settings_table;
 mod summary;
+mod teaching;
 mod versions;
 
 use book::{Book, Complaint};
@@ -100,6 +101,11 @@ fn every_command_that_is_shown_exists() {
 #[test]
 fn every_output_that_is_shown_is_what_the_command_prints() {
     nothing_to_complain_of(&outputs::complaints(&the_book()));
+}
+
+#[test]
+fn the_teaching_plans_add_up() {
+    nothing_to_complain_of(&teaching::complaints(&the_book()));
 }
 
 #[test]

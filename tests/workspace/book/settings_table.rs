@@ -9,6 +9,7 @@ use kafka_event_streaming::config::{
     Cluster, ConsumerSettings, DEFAULT_BOOTSTRAP_SERVERS, GroupProtocol, Guarantee,
     ProducerSettings,
 };
+use kafka_event_streaming::transaction::TransactionSettings;
 use rdkafka::ClientConfig;
 
 use crate::book::{Book, Complaint, Page};
@@ -67,6 +68,10 @@ impl Code {
             };
             columns.push(("Guarantees of a producer", name, producer(settings)));
         }
+
+        let transactions = TransactionSettings::new("invoicing", "invoicing-0");
+        let results = transactions.producer_config(&cluster).unwrap();
+        columns.push(("Transactions", "ours", map(results)));
 
         let reliable = || ConsumerSettings::reliable("shop");
         columns.push(("Consumer", "reliable", consumer(reliable())));
