@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::groups::GroupInfo;
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Error;
 use crate::config::{Cluster, ConsumerSettings};
+use crate::lag::{self, Progress};
 
 /// How long each question to the cluster may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -103,67 +103,16 @@ fn look(client: &BaseConsumer, topic: &str, group: &str) -> Result<Vec<Finding>,
         }]);
     };
 
-    let mut partitions = Vec::new();
-    for partition in found.partitions() {
-        let (first, end) = client
-            .fetch_watermarks(topic, partition.id(), PATIENCE)
-            .map_err(failed)?;
-        partitions.push((partition.id(), first, end));
-    }
-    let mut wanted = TopicPartitionList::new();
-    for (partition, ..) in &partitions {
-        wanted.add_partition(topic, *partition);
-    }
-    let committed = client.committed_offsets(wanted, PATIENCE).map_err(failed)?;
-    let committed = |partition| match committed.find_partition(topic, partition)?.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    };
+    let partitions = found.partitions().iter().map(|partition| partition.id());
+    let progress = lag::progress(client, topic, partitions).map_err(failed)?;
     let groups = client.fetch_group_list(None, PATIENCE).map_err(failed)?;
 
-    let progress: Vec<Progress> = partitions
-        .iter()
-        .map(|&(partition, first, end)| Progress {
-            partition,
-            first,
-            end,
-            committed: committed(partition),
-        })
-        .collect();
     Ok(vec![
         check_topic(topic, &progress),
         check_group(group, &progress),
         check_reset_policy(&progress),
         check_subscription(topic, group, groups.groups()),
     ])
-}
-
-/// How far a group is in one partition.
-struct Progress {
-    partition: i32,
-    /// The oldest offset that is still there.
-    first: i64,
-    /// The offset that the next record will get.
-    end: i64,
-    /// The next offset that the group wants to read, if it ever said so.
-    committed: Option<i64>,
-}
-
-impl Progress {
-    fn records(&self) -> i64 {
-        self.end - self.first
-    }
-
-    /// What is there and not yet read.
-    fn lag(&self) -> i64 {
-        self.end - self.committed.unwrap_or(self.first).max(self.first)
-    }
-
-    /// An offset that retention removed, or that was never written: the group starts where its reset policy says.
-    fn is_out_of_range(&self) -> bool {
-        self.committed
-            .is_some_and(|offset| offset < self.first || offset > self.end)
-    }
 }
 
 fn check_topic(topic: &str, progress: &[Progress]) -> Finding {

@@ -23,6 +23,7 @@
 //! - [`ledger`]: count what was sent, seen once, duplicated, lost and reordered
 //! - [`numbered_records`]: records that a ledger can count
 //! - [`trial`]: an input, an output, and a count of what became of the records between them
+//! - [`lag`]: how far a group is behind, asked of the cluster
 //! - [`diagnosis`]: why is nothing consumed? The four usual reasons, looked up
 //! - `avro`, with the cargo feature of that name: orders in Avro, and how old records fit new readers by rule
 //! - [`transaction`]: consume, transform, produce, exactly once
@@ -61,6 +62,7 @@ pub mod event_consumer;
 pub mod event_producer;
 pub mod group_watch;
 pub mod in_flight;
+pub mod lag;
 pub mod ledger;
 pub mod logging;
 pub mod measurement;

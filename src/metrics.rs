@@ -45,6 +45,7 @@ use rdkafka::statistics::Statistics;
 
 use crate::circuit_breaker::CircuitBreaker;
 use crate::delivery::DeliveryObserver;
+use crate::lag::Progress;
 use crate::producer_health::ProducerHealth;
 
 /// Upper bounds for the time from queue to report, in seconds: from a batch on a good day to the delivery timeout.
@@ -70,8 +71,12 @@ pub struct Metrics {
     error_rate: Fraction,
     connected_brokers: Gauge,
     round_trip: Family<QuantileLabels, Fraction>,
-    /// How many records a group has not read yet, by partition.
+    /// How many records a consumer has not read yet, by partition, as it says itself.
     lag: Family<PartitionLabels, Gauge>,
+    /// How many records a group has not committed yet, by partition, as the cluster says.
+    group_lag: Family<GroupLabels, Gauge>,
+    /// The next offset that a group wants to read, by partition. Its growth is the group's speed.
+    group_offset: Family<GroupLabels, Gauge>,
     /// By name, with the metric that shows its state.
     circuit_breakers: Mutex<Vec<(CircuitBreaker, Gauge)>>,
     breaker_state: Family<BreakerLabels, Gauge>,
@@ -103,6 +108,13 @@ struct PartitionLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupLabels {
+    group: String,
+    topic: String,
+    partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QuantileLabels {
     quantile: &'static str,
 }
@@ -126,6 +138,8 @@ impl Metrics {
             connected_brokers: Gauge::default(),
             round_trip: Family::default(),
             lag: Family::default(),
+            group_lag: Family::default(),
+            group_offset: Family::default(),
             circuit_breakers: Mutex::default(),
             breaker_state: Family::default(),
             registry: Registry::default(),
@@ -169,8 +183,18 @@ impl Metrics {
         );
         registry.register(
             "consumer_lag_records",
-            "Records of a partition that the group has not committed yet",
+            "Records of a partition that the group has not committed yet, as its consumer says",
             metrics.lag.clone(),
+        );
+        registry.register(
+            "group_lag_records",
+            "Records of a partition that the group has not committed yet, as the cluster says",
+            metrics.group_lag.clone(),
+        );
+        registry.register(
+            "group_committed_offset",
+            "The next offset that the group will read",
+            metrics.group_offset.clone(),
         );
         registry.register(
             "circuit_breaker_state",
@@ -208,6 +232,21 @@ impl Metrics {
                 } else {
                     self.lag.remove(&labels);
                 }
+            }
+        }
+    }
+
+    /// Takes a group's lag and its offsets, as a [`LagMeter`](crate::lag::LagMeter) measured them.
+    pub fn group_lag(&self, group: &str, topic: &str, progress: &[Progress]) {
+        for progress in progress {
+            let labels = GroupLabels {
+                group: group.to_owned(),
+                topic: topic.to_owned(),
+                partition: progress.partition,
+            };
+            self.group_lag.get_or_create(&labels).set(progress.lag());
+            if let Some(offset) = progress.committed {
+                self.group_offset.get_or_create(&labels).set(offset);
             }
         }
     }
@@ -414,5 +453,27 @@ mod tests {
         assert!(!metrics.text().contains("partition=\"-1\""));
         metrics.consumer_statistics(&statistics(-1));
         assert!(!metrics.text().contains("partition=\"0\""));
+    }
+    /// S3-14, S1-19: what was measured at the cluster has the group's name, and so needs no member that runs.
+    #[test]
+    fn the_lag_of_a_group_is_shown_by_partition() {
+        let metrics = Metrics::new();
+        let progress = |committed| Progress {
+            partition: 2,
+            first: 0,
+            end: 10,
+            committed,
+        };
+        for (committed, lag) in [(None, 10), (Some(4), 6), (Some(10), 0)] {
+            metrics.group_lag("shipping", "payments", &[progress(committed)]);
+            let labels = "group=\"shipping\",topic=\"payments\",partition=\"2\"";
+            assert_lines(
+                &metrics,
+                &[&format!("kafka_group_lag_records{{{labels}}} {lag}")],
+            );
+            // Of a group that has committed nothing there is no offset, and a made-up one would be wrong.
+            let offset = "kafka_group_committed_offset{";
+            assert_eq!(metrics.text().contains(offset), committed.is_some());
+        }
     }
 }
