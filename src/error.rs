@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::assignment::TopicPartition;
+use crate::reachability::NoAnswer;
 use crate::window::ChangelogError;
 
 /// What went wrong, and with which topic, partition and offset.
@@ -44,7 +45,17 @@ pub enum Error {
         /// Whether nobody chose these addresses, which decides what a person can do.
         is_default: bool,
         /// What the client reported last.
-        source: KafkaError,
+        source: Box<NoAnswer>,
+    },
+
+    /// A broker is there and turns this client away, or this client does not trust that broker. Trying again with the same
+    /// settings changes nothing.
+    #[error("no way into the cluster at {servers}: {reason}")]
+    NotAdmitted {
+        /// The addresses that were tried.
+        servers: String,
+        /// The client's own words: of certificates, or of a user's name and password.
+        reason: String,
     },
 
     /// librdkafka refused to create a client: a setting has a name or value that it does not know.

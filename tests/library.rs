@@ -17,6 +17,7 @@ use common::Kafka;
 use kafka_event_streaming::config::{Cluster, ConsumerSettings, IsolationLevel, ProducerSettings};
 use kafka_event_streaming::consumed_record::ConsumedRecord;
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
+use kafka_event_streaming::lag::LagMeter;
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topics::{self, unique_name};
 use kafka_event_streaming::trial::Trial;
@@ -395,6 +396,67 @@ async fn a_broker_that_answers_is_reachable() {
     reachability::check(kafka.cluster(), PATIENCE)
         .await
         .unwrap();
+}
+
+/// S3-14: lag as the cluster knows it: of a group that never committed, that has committed some, and without a
+/// member that runs.
+#[tokio::test]
+async fn lag_is_measured_without_a_member() {
+    let kafka = Kafka::start().await;
+    let topic = kafka.topic(1).await;
+    send(&kafka, &topic, 5).await;
+    let group = unique_name("test");
+    let meter = LagMeter::new(kafka.cluster(), &group, &topic).unwrap();
+    let measured = async || {
+        let progress = meter.measure().await.unwrap();
+        assert_eq!(progress.len(), 1);
+        (progress[0].committed, progress[0].end, progress[0].lag())
+    };
+    assert_eq!(measured().await, (None, 5, 5));
+
+    let settings = ConsumerSettings::reliable(&group);
+    let consumer = RecordConsumer::new(kafka.cluster(), &settings, &[&topic]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let record = loop {
+        match consumer.next(PATIENCE).await.unwrap() {
+            Polled::Record(record) if record.offset() == 2 => break record,
+            _ => assert!(Instant::now() < deadline, "no record at offset 2"),
+        }
+    };
+    consumer.commit(&record).await.unwrap();
+    consumer.close().await.unwrap();
+    assert_eq!(measured().await, (Some(3), 5, 2));
+    send(&kafka, &topic, 4).await;
+    assert_eq!(measured().await, (Some(3), 9, 6));
+
+    let nowhere = LagMeter::new(kafka.cluster(), &group, &unique_name("nowhere")).unwrap();
+    let error = nowhere.measure().await.unwrap_err();
+    assert!(matches!(error, Error::TopicRequest { .. }), "{error:?}");
+}
+
+/// The error has what the client complained of: "no answer" alone has many causes.
+#[tokio::test]
+async fn why_nobody_answers_is_told() {
+    let error = reachability::check(&nobody(), Duration::from_millis(500))
+        .await
+        .unwrap_err();
+    let why = std::error::Error::source(&error).unwrap().to_string();
+    assert!(why.contains("Connection refused"), "{why}");
+}
+
+/// A watch ends when the broker is gone, and not before.
+#[tokio::test]
+async fn a_broker_that_goes_away_is_noticed() {
+    let broker = embedded_broker::Broker::builder().start().await.unwrap();
+    let cluster = Cluster::new(broker.bootstrap_servers().parse().unwrap());
+    let interval = Duration::from_millis(200);
+    let watch = reachability::watch(&cluster, interval);
+    let mut watch = std::pin::pin!(watch);
+    let early = tokio::time::timeout(3 * interval, &mut watch).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(broker);
+    let gone = tokio::time::timeout(PATIENCE, watch).await.unwrap();
+    assert!(matches!(gone, Err(Error::Unreachable { .. })), "{gone:?}");
 }
 
 #[tokio::test]
