@@ -8,9 +8,10 @@
 use std::env;
 
 use tracing::{Subscriber, warn};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// The variable that says how log lines look.
 pub const LOG_FORMAT_VARIABLE: &str = "LOG_FORMAT";
@@ -41,11 +42,43 @@ pub fn init_without(module: &str) {
     init_with(&format!("{DEFAULT_FILTER},{module}=off"));
 }
 
-fn init_with(default_filter: &str) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+/// The lines of [`init`] as a layer, for a program whose subscriber has others beside it, such as OpenTelemetry's:
+///
+/// ```
+/// use kafka_event_streaming::logging;
+/// use tracing_subscriber::layer::SubscriberExt;
+/// use tracing_subscriber::util::SubscriberInitExt;
+///
+/// tracing_subscriber::registry()
+///     .with(logging::layer())
+///     .with(tracing_opentelemetry::layer())
+///     .init();
+/// ```
+pub fn layer<S>() -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let filter = filter(DEFAULT_FILTER);
+    match format().0 {
+        Some(Format::Json) => lines.json().with_filter(filter).boxed(),
+        _ => lines.with_filter(filter).boxed(),
+    }
+}
+
+fn filter(default: &str) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default))
+}
+
+/// The format that is asked for, if there is such a one, and what the variable holds.
+fn format() -> (Option<Format>, Option<String>) {
     let value = env::var_os(LOG_FORMAT_VARIABLE).map(|value| value.to_string_lossy().into_owned());
-    let format = Format::parse(value.as_deref());
+    (Format::parse(value.as_deref()), value)
+}
+
+fn init_with(default_filter: &str) {
+    let filter = filter(default_filter);
+    let (format, value) = format();
     let _ = subscriber(format.unwrap_or(Format::Text), filter, std::io::stderr).try_init();
     if format.is_none() {
         let value = value.unwrap_or_default();

@@ -11,13 +11,14 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, info_span, warn};
+use tracing::{Span, field, info_span, warn};
 
 use crate::Error;
 use crate::config::{Cluster, ProducerSettings};
 pub use crate::delivery::{Delivery, DeliveryObserver, PendingDelivery};
 use crate::delivery::{Reports, not_delivered};
 use crate::producer_health::ProducerHealth;
+use crate::trace_context;
 
 /// Between two tries to place a record in a full queue. A batch leaves the queue about as often.
 const QUEUE_PAUSE: Duration = Duration::from_millis(10);
@@ -360,7 +361,19 @@ impl fmt::Debug for RecordProducer {
 /// The span of one publishing, from the queue to the delivery report (row S1-10). The key is asked for only if somebody
 /// records spans.
 pub(crate) fn publish_span<K: fmt::Display>(topic: &str, key: impl FnOnce() -> K) -> Span {
-    info_span!("publish", otel.kind = "producer", topic, key = %key())
+    let span = info_span!(
+        "publish",
+        otel.kind = "producer",
+        topic,
+        key = %key(),
+        trace_id = field::Empty,
+        span_id = field::Empty,
+        parent_id = field::Empty,
+    );
+    if !span.is_disabled() {
+        trace_context::identify(&span, trace_context::current().as_ref());
+    }
+    span
 }
 
 fn is_queue_full(error: &KafkaError) -> bool {

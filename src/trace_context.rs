@@ -1,10 +1,11 @@
 //! W3C trace context: which trace a record belongs to, carried in its headers from service to service
 //! (<https://www.w3.org/TR/trace-context/>).
 //!
-//! A consumer does its work within [`follow`]; whatever a typed producer sends meanwhile carries the same trace on. That
-//! needs no tracing system: headers are passed on even by a service that records nothing. With an OpenTelemetry layer in
-//! the subscriber (`tracing_opentelemetry::layer()`), the spans of this library become part of the trace, and each record
-//! names the span that sent it.
+//! What comes from outside is done within [`begin`], and a consumer does its work within [`follow`]; whatever a typed
+//! producer sends meanwhile carries the same trace on. That needs no tracing system: headers are passed on even by a
+//! service that records nothing. With an OpenTelemetry layer in the subscriber (`tracing_opentelemetry::layer()`), the
+//! spans of this library become part of the trace, each record names the span that sent it, and log lines hold the ids of
+//! their trace and span.
 //!
 //! ```
 //! use kafka_event_streaming::trace_context::{self, TraceContext};
@@ -174,6 +175,14 @@ impl fmt::Display for HexTrace {
     }
 }
 
+struct HexSpan(u64);
+
+impl fmt::Display for HexSpan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
 /// The context that the running task works in: that of its span if OpenTelemetry records it, else that of [`within`] or
 /// [`follow`].
 pub fn current() -> Option<TraceContext> {
@@ -188,6 +197,24 @@ pub(crate) fn of_span(span: &Span) -> Option<TraceContext> {
 /// What [`within`] or [`follow`] have set around the running task.
 fn inherited() -> Option<TraceContext> {
     CURRENT.try_with(Clone::clone).ok().flatten()
+}
+
+/// Does `work` as the beginning of a new trace, in a span of its own: for what comes from outside, such as a request.
+pub async fn begin<F: Future>(work: F) -> F::Output {
+    let span = info_span!(
+        parent: None,
+        "begin",
+        trace_id = field::Empty,
+        span_id = field::Empty,
+    );
+    if recorded(&span).is_some() {
+        identify(&span, None);
+        return work.instrument(span).await;
+    }
+    // Nobody records spans. The trace goes through the headers all the same.
+    let context = TraceContext::start();
+    span.record("trace_id", field::display(context.trace_id()));
+    within(context, work.instrument(span)).await
 }
 
 /// Does `work` as a part of the trace `context`.
@@ -230,13 +257,30 @@ fn span_of(record: &impl Message, context: Option<&TraceContext>) -> Span {
         offset = record.offset(),
         key = record.key().map(String::from_utf8_lossy).as_deref(),
         trace_id = field::Empty,
+        span_id = field::Empty,
+        parent_id = field::Empty,
     );
     if let Some(context) = context {
-        span.record("trace_id", field::display(context.trace_id()));
         // Refused only without OpenTelemetry's layer: then there is no span to have a parent.
         let _ = span.set_parent(Context::new().with_remote_span_context(context.into()));
     }
+    identify(&span, context);
     span
+}
+
+/// Names a span in log lines, in its fields `trace_id`, `span_id` and `parent_id`: then a line leads to its trace, and a
+/// trace to its lines. A span that nobody records has no id, but it may be in a trace, and have a parent.
+pub(crate) fn identify(span: &Span, parent: Option<&TraceContext>) {
+    let own = recorded(span);
+    if let Some(own) = &own {
+        span.record("span_id", field::display(HexSpan(own.span_id)));
+    }
+    if let Some(parent) = parent {
+        span.record("parent_id", field::display(HexSpan(parent.span_id)));
+    }
+    if let Some(context) = own.as_ref().or(parent) {
+        span.record("trace_id", field::display(context.trace_id()));
+    }
 }
 
 /// Lower-case digits only: the standard allows no others.
