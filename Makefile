@@ -54,7 +54,7 @@ book-serve: ## Serve the book on localhost:3000 (BOOK_PORT=... elsewhere)
 test: ## Run every test; nothing needs to be running
 	cargo test --workspace
 	cargo test --package embedded-broker --features tls,sasl --test security
-	cargo test --package kafka-event-streaming --features avro --test avro
+	cargo test --package kafka-event-streaming --features avro,observability --test avro --test metrics_server
 
 test-kafka: ## Run the same tests on Apache Kafka itself (needs Java and Maven, no Docker)
 	scripts/with-apache-kafka.sh cargo test --workspace

@@ -27,7 +27,8 @@ build_with_broker() {
         say "$1 measures, so it is built with --release. The first time that takes minutes."
         options+=(--release)
     fi
-    features=$(gated_targets | awk -v name="$1" '$2 == "example" && $3 == name { print $4 }')
+    features=$(features_of "$1")
+    if needs_openssl "$features" && ! has_openssl; then die "$(openssl_missing)"; fi
     if [ -n "$features" ]; then options+=(--features "$features"); fi
     executables=$(cargo build "${options[@]}" \
         --package kafka-event-streaming --package embedded-broker --bin embedded-broker --example "$1" |
@@ -53,6 +54,30 @@ gated_targets() {
             gsub(/","/, "," package "/", features)
             print package, $4, name, package "/" features
         }'
+}
+
+# features_of EXAMPLE: what it needs to be built, as --features takes it. Nothing for most.
+features_of() { gated_targets | awk -v name="$1" '$2 == "example" && $3 == name { print $4 }'; }
+
+# needs_openssl FEATURES: whether librdkafka is built with TLS by them. The TLS of the embedded broker is written in Rust.
+needs_openssl() { [[ ,$1, =~ ,(kafka-event-streaming|book-mistakes)/tls, ]]; }
+
+# Whether OpenSSL can be built against: openssl-sys looks for it in the same places.
+has_openssl() {
+    [ -n "${OPENSSL_DIR:-}${OPENSSL_INCLUDE_DIR:-}" ] || pkg-config --exists openssl 2>/dev/null ||
+        [ -d "$(brew --prefix openssl@3 2>/dev/null)" ]
+}
+
+openssl_missing() {
+    cat <<'END'
+It speaks TLS, for which librdkafka is built with OpenSSL, whose headers (or pkg-config) are missing. To install them:
+  Debian, Ubuntu   apt install libssl-dev pkg-config
+  Fedora, RHEL     dnf install openssl-devel pkgconf-pkg-config
+  Arch             pacman -S openssl pkgconf
+  Alpine           apk add openssl-dev pkgconf
+  macOS            brew install openssl@3
+If they are elsewhere, set OPENSSL_DIR.
+END
 }
 
 # measures EXAMPLE: whether it is about speed, of which a debug build has little.

@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::ChildStdin;
+pub use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -40,8 +41,22 @@ impl Child {
         arguments: impl IntoIterator<Item = A>,
         lines: mpsc::UnboundedSender<String>,
     ) -> io::Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(arguments)
+        let mut program = this_program()?;
+        program.args(arguments);
+        Self::spawn(program, lines)
+    }
+
+    /// As [`start`](Self::start), for [this program](this_program) with an environment or a standard error of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn spawn(mut program: Command, lines: mpsc::UnboundedSender<String>) -> io::Result<Self> {
+        let mut process = program
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -87,6 +102,15 @@ impl Child {
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.process.wait().await
     }
+}
+
+/// This very program, to be given arguments and an environment, and to be started with [`Child::spawn`].
+///
+/// # Errors
+///
+/// When the operating system does not say where the program is.
+pub fn this_program() -> io::Result<Command> {
+    Ok(Command::new(std::env::current_exe()?))
 }
 
 /// In the child: a token that is cancelled when the parent calls [`Child::stop`], or is gone.

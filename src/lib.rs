@@ -7,6 +7,7 @@
 //! - [`event_producer`]: send typed events, with headers and many at a time
 //! - [`trace_context`]: W3C trace context through headers
 //! - [`metrics`]: numbers for Prometheus
+//! - `metrics_server`, with the cargo feature `observability`: these numbers at `/metrics`
 //! - [`topic_contents`]: everything that stands in a topic, read without joining a group
 //! - [`topics`]: bring a topic into being, safely from several processes at once
 //! - [`producer`]: send records, and know where each one was written
@@ -68,6 +69,8 @@ pub mod logging;
 pub mod measurement;
 mod member;
 pub mod metrics;
+#[cfg(feature = "observability")]
+pub mod metrics_server;
 pub mod numbered_records;
 pub mod order;
 pub mod processor;

@@ -1,7 +1,8 @@
 //! Numbers for Prometheus: what was sent, how long it took, what waits, and how far consumers are behind.
 //!
 //! Looked at from the side: a producer tells them through [`DeliveryObserver`], and knows nothing of Prometheus. Serve
-//! [`Metrics::text`] under `/metrics` with whatever HTTP server the program has.
+//! [`Metrics::text`] under `/metrics` with whatever HTTP server the program has, or with `metrics_server`, which needs the
+//! cargo feature `observability`.
 //!
 //! ```
 //! use std::sync::Arc;

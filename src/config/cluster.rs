@@ -84,6 +84,11 @@ impl Cluster {
         &self.servers
     }
 
+    /// How it is entered.
+    pub fn security(&self) -> &Security {
+        &self.security
+    }
+
     /// The service's name.
     pub fn service(&self) -> &str {
         &self.service

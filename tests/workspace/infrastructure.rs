@@ -357,6 +357,43 @@ fn all_examples_run_in_order() {
     );
 }
 
+/// A machine without OpenSSL's headers: the example that needs them says what to install, and nothing is built.
+#[test]
+fn an_example_with_tls_says_what_to_install() {
+    let folder = tempfile::tempdir().unwrap();
+    for (tool, script) in [
+        ("pkg-config", "#!/bin/sh\nexit 1\n"),
+        ("brew", "#!/bin/sh\nexit 1\n"),
+        (
+            "cargo",
+            "#!/bin/sh\ncase $1 in metadata) exec \"$REAL_CARGO\" \"$@\" ;; esac\nexit 9\n",
+        ),
+    ] {
+        let path = folder.path().join(tool);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!(
+        "{}:{}",
+        folder.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let output = run(make("example-9")
+        .env("PATH", path)
+        .env("REAL_CARGO", env!("CARGO"))
+        .env_remove("OPENSSL_DIR")
+        .env_remove("OPENSSL_INCLUDE_DIR"));
+    failed(
+        &output,
+        &[
+            "OpenSSL",
+            "apt install libssl-dev pkg-config",
+            "dnf install openssl-devel",
+            "brew install openssl",
+        ],
+    );
+}
+
 /// S4-01.
 #[test]
 fn setup_finds_the_toolchain_and_says_what_comes_next() {

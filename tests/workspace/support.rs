@@ -175,6 +175,15 @@ pub fn targets() -> Vec<Target> {
     targets
 }
 
+/// Whether OpenSSL's headers are there, with which the feature `tls` is built. Says "skipped" if not.
+pub fn can_build_tls() -> bool {
+    let there = run(command("bash").args(["-c", "source scripts/common.sh; has_openssl"])).success;
+    if !there {
+        eprintln!("skipped: OpenSSL's headers are missing (Debian: apt install libssl-dev)");
+    }
+    there
+}
+
 /// An example of the root package.
 pub fn example(name: &str) -> Target {
     let found = targets()

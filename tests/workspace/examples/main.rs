@@ -19,5 +19,6 @@ mod order_processing;
 mod produce_consume;
 mod quick_start;
 mod retry_dead_letter;
+mod secure_observable;
 mod tuning;
 mod windowed_totals;

@@ -41,14 +41,29 @@ impl Example {
             .args(arguments))
     }
 
+    /// Runs it to its end with no broker named: one that brings its own along.
+    pub(crate) fn run_alone(&self, arguments: &[&str]) -> Output {
+        run(command(self.binary()).timeout(PATIENCE).args(arguments))
+    }
+
     /// Starts it on `servers`, to do something to it on the way. It goes on only as far as its output is read, or fits
     /// into a pipe (64 KiB).
     pub(crate) fn start(&self, servers: &str, arguments: &[&str]) -> Running {
+        self.start_with(&[("KAFKA_BOOTSTRAP_SERVERS", servers)], arguments)
+    }
+
+    /// As [`start`](Self::start), with no broker named.
+    pub(crate) fn start_alone(&self, arguments: &[&str]) -> Running {
+        self.start_with(&[], arguments)
+    }
+
+    fn start_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Running {
         let mut child = std::process::Command::new(self.binary())
             .current_dir(workspace_tests::root())
             .env_remove("RUST_LOG")
             .env_remove("RUST_BACKTRACE")
-            .env("KAFKA_BOOTSTRAP_SERVERS", servers)
+            .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+            .envs(variables.iter().copied())
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
