@@ -7,7 +7,7 @@
 //!
 //! Write the three functions below. A service hands on the trace id, and puts its own span in the place of the one before.
 //!
-//! Check it with `make exercise-9a`.
+//! Check it with `make exercise-9a`. Read first: book/src/09_security_and_observability.md
 
 use std::str;
 use std::time::Duration;
