@@ -713,6 +713,95 @@ async fn stopping_finishes_what_is_in_flight_and_leaves() {
     );
 }
 
+/// Counts the commits that failed.
+struct FailedCommits(AtomicUsize);
+
+impl Observer for FailedCommits {
+    fn commit_failed(&self, _: &kafka_event_streaming::Error) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// S3-12: a commit that fails is not work that failed. The work goes on, nothing is done again, and a later commit covers
+/// it.
+#[tokio::test]
+async fn a_commit_that_fails_is_made_up_for_by_a_later_one() {
+    let (broker, cluster) = broker(1).await;
+    let scene = Scene::on(&cluster, 1).await;
+    let failing = broker
+        .faults()
+        .on(ApiKey::OffsetCommit)
+        .group(&scene.group)
+        .error(ErrorCode::RequestTimedOut);
+    scene.send(1, 20).await;
+    let seen = scene.clone();
+    let failed = Arc::new(FailedCommits(AtomicUsize::new(0)));
+    let processor = scene
+        .processor(async move |event: &Counted, _: &ConsumedRecord<'_>| {
+            seen.see(event);
+            Ok(())
+        })
+        .with_observer(Arc::clone(&failed) as _);
+    let worker = Worker::start(|stop| processor.run(stop));
+    scene.until_nothing_is_missing().await;
+    until("two commits failed", || {
+        failed.0.load(Ordering::Relaxed) >= 2
+    })
+    .await;
+    let committed = || broker.snapshot().committed(&scene.group, &scene.topic, 0);
+    assert_eq!(committed(), None);
+    failing.clear();
+    until("a commit got through", || committed() == Some(20)).await;
+    assert_eq!(worker.stop().await.unwrap().done, 20);
+    let report = scene.ledger.report();
+    assert!(report.is_exactly_once(), "{report}");
+}
+
+/// S3-12, S3-09, S3-10: a member is told to stop while the group is sharing its partitions out anew. It finishes what is in
+/// flight and commits it, and the member that joined goes on behind it.
+#[tokio::test]
+async fn a_rebalance_during_shutdown_loses_and_repeats_nothing() {
+    let kafka = Kafka::start().await;
+    for protocol in protocols() {
+        let scene = Scene::new(&kafka, 4).await;
+        scene.send(20, 20).await;
+        let settings = ConsumerSettings {
+            protocol: protocol.clone(),
+            ..ConsumerSettings::reliable(&scene.group)
+        };
+        let start = || {
+            let seen = scene.clone();
+            let processor = scene.processor_with(
+                &settings,
+                async move |event: &Counted, _: &ConsumedRecord<'_>| {
+                    // In flight for most of the time.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    seen.see(event);
+                    Ok(())
+                },
+            );
+            let processor = processor.with_settings(ProcessorSettings {
+                // Only what is committed when a partition is given back keeps the others from doing it again.
+                commit_interval: Duration::from_secs(3600),
+                ..quick()
+            });
+            Worker::start(|stop| processor.run(stop))
+        };
+        let first = start();
+        until("the first member works", || scene.ledger.report().once > 20).await;
+        let second = start();
+        let stopped = first.stop().await.unwrap();
+        scene.until_nothing_is_missing().await;
+        let went_on = second.stop().await.unwrap();
+        let report = scene.ledger.report();
+        assert!(report.is_exactly_once(), "{protocol:?}: {report}");
+        assert_eq!(report.reordered, 0, "{protocol:?}: {report}");
+        assert_eq!(stopped.done + went_on.done, 400, "{protocol:?}");
+        let committed: i64 = scene.committed().await.values().sum();
+        assert_eq!(committed, 400, "{protocol:?}");
+    }
+}
+
 /// S3-09: work that never ends does not keep the processor from stopping. It is dropped, and not committed.
 #[tokio::test]
 async fn work_that_never_ends_is_dropped_when_its_time_is_over() {
