@@ -10,6 +10,8 @@
 //! Limit: the banks are made up. A payment that was charged just before a crash would be charged again: this is at least
 //! once.
 //!
+//! The book explains it: book/src/06_retries_and_dead_letters.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -109,6 +111,7 @@ struct Billing {
 }
 
 impl Billing {
+    // ANCHOR: run
     /// Charges payments until everything that is there is charged or put aside.
     async fn run(&self, account: &Arc<Account>) -> Result<()> {
         let settings = ProcessorSettings {
@@ -153,7 +156,9 @@ impl Billing {
         counts?;
         Ok(())
     }
+    // ANCHOR_END: run
 
+    // ANCHOR: charge
     async fn charge(
         &self,
         payment: &Payment,
@@ -172,6 +177,7 @@ impl Billing {
         account.charged(payment);
         Ok(())
     }
+    // ANCHOR_END: charge
 }
 
 /// Charge payments at banks that are sound, flaky and down, and lose none.

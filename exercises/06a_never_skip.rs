@@ -8,7 +8,7 @@
 //! Write the two functions of `Retries`:
 //! <https://docs.rs/rdkafka/latest/rdkafka/consumer/trait.Consumer.html>.
 //!
-//! Check it with `make exercise-6a`.
+//! Check it with `make exercise-6a`. Read first: book/src/06_retries_and_dead_letters.md
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@
 //! Write the two functions below:
 //! <https://docs.rs/rdkafka/latest/rdkafka/message/struct.OwnedHeaders.html>.
 //!
-//! Check it with `make exercise-6b`.
+//! Check it with `make exercise-6b`. Read first: book/src/06_retries_and_dead_letters.md
 
 use std::str;
 use std::time::Duration;

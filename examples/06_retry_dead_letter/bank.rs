@@ -25,6 +25,7 @@ impl Event for Payment {
     }
 }
 
+// ANCHOR: error
 /// What a bank says, or does not.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BankError {
@@ -42,6 +43,7 @@ impl Classify for BankError {
         }
     }
 }
+// ANCHOR_END: error
 
 /// `sound` answers, `flaky` answers every third call, `down` answers when it is back.
 #[derive(Debug, Default)]

@@ -61,7 +61,7 @@ fn every_example_and_exercise_is_reached_from_its_chapter_and_back() {
     nothing_to_complain_of(&curriculum::complaints(&the_book(), curriculum::TO_COME));
 }
 
-/// S4-29, S2-14: the pages that have to answer these do.
+/// S4-29, S2-14, S3-12: the pages that have to answer these do.
 #[test]
 fn what_has_to_be_answered_is() {
     let book = the_book();
@@ -72,6 +72,10 @@ fn what_has_to_be_answered_is() {
         ("appendix_c_questions.md", "how-do-i-handle-failure"),
         ("appendix_c_questions.md", "which-schema-practice"),
         ("12_to_production.md", "managed-kafka-and-amazon-msk"),
+        (
+            "06_retries_and_dead_letters.md",
+            "what-can-fail-and-who-mends-it",
+        ),
     ] {
         let found = book.page(page).expect(page);
         assert!(
@@ -95,7 +99,7 @@ fn every_command_that_is_shown_exists() {
     nothing_to_complain_of(&commands::complaints(&the_book()));
 }
 
-/// X1, X2, X4, X5: what is shown was printed, the outcome of each mistake among it.
+/// X1, X2, X4, X5, X10, X14: what is shown was printed, the outcome of each mistake among it.
 ///
 /// Each command is run, in the order of its page, against an embedded broker.
 #[test]
