@@ -13,6 +13,7 @@
 //!
 //! - `any order`: records of several partitions arrive in one order or another
 //! - `numbers vary`: measured, so any number will do
+//! - `names vary`: which of several members it is, each a capital letter, differs from run to run
 //! - `fails`: the command is shown because it fails
 //!
 //! A line with nothing but `...` stands for any lines.
@@ -56,6 +57,7 @@ impl Shown {
             match word {
                 "any order" => shown.manner.any_order = true,
                 "numbers vary" => shown.manner.numbers_vary = true,
+                "names vary" => shown.manner.names_vary = true,
                 "fails" => shown.fails = true,
                 _ => return None,
             }
@@ -177,6 +179,7 @@ mod tests {
             .add(&shown("cat file; echo two >&2", "", "one\ntwo"))
             .add(&shown("seq 9", "", "1\n...\n9"))
             .add(&shown("printf '2\\n1\\n'", " (any order)", "1\n2"))
+            .add(&shown("echo B leaves", " (names vary)", "C leaves"))
             .add(&shown(
                 "echo took 17 ms; false",
                 " (numbers vary, fails)",
