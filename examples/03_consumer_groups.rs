@@ -8,6 +8,8 @@
 //!
 //! Limit: one topic, and members that do nothing but read. The last line of the last table needs Apache Kafka 4.0.
 //!
+//! The book explains it line by line: book/src/03_consumer_groups.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -20,13 +22,11 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use futures::future::join_all;
-use kafka_event_streaming::config::{
-    Cluster, ConsumerSettings, FirstOffset, GroupProtocol, ProducerSettings,
-};
+use kafka_event_streaming::config::{Cluster, ConsumerSettings, FirstOffset, GroupProtocol};
 use kafka_event_streaming::consumer::{Polled, RecordConsumer};
 use kafka_event_streaming::group_watch::{GroupWatch, Settled, run_member};
-use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::shutdown::{self, CancellationToken};
+use kafka_event_streaming::{config::ProducerSettings, producer::RecordProducer};
 use kafka_event_streaming::{reachability, topics};
 
 /// The longest wait for a record, and for a change on top of the session timeout.
@@ -40,10 +40,8 @@ async fn main() -> Result<()> {
     let stop = shutdown::on_signal()?;
     if let Some(group) = &arguments.member_of {
         let session_timeout = Duration::from_millis(arguments.session_timeout);
-        let settings = ConsumerSettings {
-            protocol: arguments.protocol.with_session_timeout(session_timeout),
-            ..ConsumerSettings::reliable(group)
-        };
+        let mut settings = ConsumerSettings::reliable(group);
+        settings.protocol = arguments.protocol.with_session_timeout(session_timeout);
         // Reads, says which partitions it gets and loses, and leaves the group when it is asked to.
         return Ok(run_member(&cluster, &settings, group, &stop).await?);
     }
@@ -86,14 +84,14 @@ async fn show(arguments: &Arguments, cluster: &Cluster, stop: &CancellationToken
         println!("  {protocol:<20} {taken_away} taken away, settled after {after}");
         taken.push(format!("{protocol} {taken_away}"));
     }
-    let (left, killed) = (seconds(left), seconds(killed));
     println!("\nB replaced after {left}, C after {killed}; read {read:?}");
     println!("taken away: {}", taken.join(", "));
     Ok(())
 }
 
+// ANCHOR: join_leave_and_die
 /// Returns how long it took until somebody read the partitions of one that left, and of one that was killed.
-async fn join_leave_and_die(mut group: GroupWatch) -> Result<[Duration; 2]> {
+async fn join_leave_and_die(mut group: GroupWatch) -> Result<[String; 2]> {
     println!("  step          p0  p1  p2  idle  settled after");
     for name in ["A", "B", "C", "D"] {
         let joined = group.join(name).await?;
@@ -107,8 +105,9 @@ async fn join_leave_and_die(mut group: GroupWatch) -> Result<[Duration; 2]> {
     let killed = group.kill("C").await?;
     row("C is killed", &group, killed);
     group.close().await?;
-    Ok([left.after, killed.after])
+    Ok([left.after, killed.after].map(seconds))
 }
+// ANCHOR_END: join_leave_and_die
 
 fn row(step: &str, group: &GroupWatch, Settled { after, .. }: Settled) {
     let [p0, p1, p2] = [0, 1, 2].map(|partition| group.holder(partition).unwrap_or("-"));
@@ -120,14 +119,14 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
+// ANCHOR: where_a_group_begins
 /// `auto.offset.reset` counts while nothing is committed, and never again.
 async fn read_with_and_without_committed_offset(cluster: &Cluster) -> Result<Vec<usize>> {
     let topic = &topics::unique_name("example-03");
     topics::ensure_topic(cluster, topic, 1).await?;
     let producer = RecordProducer::new(cluster, &ProducerSettings::reliable())?;
-    for number in 1..=10 {
-        let payload = format!("record {number}");
-        producer.send(topic, b"key", payload.as_bytes()).await?;
+    for _ in 0..10 {
+        producer.send(topic, b"key", b"record").await?;
     }
     let mut read = Vec::new();
     for committed in [0, 4] {
@@ -147,6 +146,7 @@ async fn read_with_and_without_committed_offset(cluster: &Cluster) -> Result<Vec
     }
     Ok(read)
 }
+// ANCHOR_END: where_a_group_begins
 
 /// Reads so many records, or up to the end of the partition, and leaves. Returns how many there were.
 async fn read_and_commit(consumer: RecordConsumer, most: usize) -> Result<usize> {

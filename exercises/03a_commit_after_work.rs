@@ -7,7 +7,7 @@
 //! Write the two functions below: <https://docs.rs/rdkafka/latest/rdkafka/consumer/trait.Consumer.html>, and
 //! <https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md> for the settings.
 //!
-//! Check it with `make exercise-3a`.
+//! Check it with `make exercise-3a`. Read first: book/src/03_consumer_groups.md
 
 use std::time::Duration;
 

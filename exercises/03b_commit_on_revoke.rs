@@ -8,7 +8,7 @@
 //! Write the two methods of `Progress`:
 //! <https://docs.rs/rdkafka/latest/rdkafka/consumer/trait.ConsumerContext.html>.
 //!
-//! Check it with `make exercise-3b`.
+//! Check it with `make exercise-3b`. Read first: book/src/03_consumer_groups.md
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

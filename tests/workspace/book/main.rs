@@ -61,7 +61,7 @@ fn every_example_and_exercise_is_reached_from_its_chapter_and_back() {
     nothing_to_complain_of(&curriculum::complaints(&the_book(), curriculum::TO_COME));
 }
 
-/// S4-29, S2-14, S3-12: the pages that have to answer these do.
+/// S4-29, S2-14, S3-11, S3-12: the pages that have to answer these do.
 #[test]
 fn what_has_to_be_answered_is() {
     let book = the_book();
@@ -72,10 +72,14 @@ fn what_has_to_be_answered_is() {
         ("appendix_c_questions.md", "how-do-i-handle-failure"),
         ("appendix_c_questions.md", "which-schema-practice"),
         ("12_to_production.md", "managed-kafka-and-amazon-msk"),
+        ("03_consumer_groups.md", "what-a-group-remembers"),
+        ("03_consumer_groups.md", "what-a-rebalance-takes-away"),
+        ("03_consumer_groups.md", "where-a-group-begins"),
         (
             "06_retries_and_dead_letters.md",
             "what-can-fail-and-who-mends-it",
         ),
+        ("13_troubles.md", "reset-a-group"),
     ] {
         let found = book.page(page).expect(page);
         assert!(
@@ -92,6 +96,16 @@ fn what_has_to_be_answered_is() {
     ] {
         assert!(msk.contains(needed), "the notes on MSK do not say {needed}");
     }
+    let offsets = &book.page("03_consumer_groups.md").unwrap().text;
+    for needed in [
+        "`__consumer_offsets`",
+        "is the **lag**",
+        "`offsets.retention.minutes`",
+        "`auto.offset.reset`",
+        "13_troubles.md#reset-a-group",
+    ] {
+        assert!(offsets.contains(needed), "chapter 3 does not say {needed}");
+    }
 }
 
 #[test]
@@ -99,7 +113,7 @@ fn every_command_that_is_shown_exists() {
     nothing_to_complain_of(&commands::complaints(&the_book()));
 }
 
-/// X1, X2, X4, X5, X10, X14: what is shown was printed, the outcome of each mistake among it.
+/// S4-25, S4-26, S4-27, X1, X2, X4, X5, X6, X10, X14, X15, X16: what is shown was printed, the outcome of each mistake among it.
 ///
 /// Each command is run, in the order of its page, against an embedded broker. `BOOK_PAGE=07` looks at one page alone, for
 /// whoever writes it.
