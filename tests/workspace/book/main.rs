@@ -113,8 +113,8 @@ fn every_command_that_is_shown_exists() {
     nothing_to_complain_of(&commands::complaints(&the_book()));
 }
 
-/// S4-25, S4-26, S4-27, X1, X2, X4, X5, X6, X10, X14, X15, X16: what is shown was printed, the outcome of each
-/// mistake among it.
+/// S4-24, S4-25, S4-26, S4-27, X1, X2, X3, X4, X5, X6, X10, X13, X14, X15, X16: what is shown was printed, the
+/// outcome of each mistake among it.
 ///
 /// Each command is run, in the order of its page, against an embedded broker. `BOOK_PAGE=07` looks at one page alone, for
 /// whoever writes it.
