@@ -10,6 +10,8 @@
 //! Limit: one instance of each service, because a database is a file here. Marks are kept for ever; a service would forget
 //! those that are older than the topic's retention.
 //!
+//! The book explains it: book/src/04_order_processing.md
+//!
 //! Run it:
 //!
 //! ```sh
@@ -55,7 +57,9 @@ async fn main() -> Result<()> {
     reachability::check(shop.cluster(), reachability::PATIENCE).await?;
     shop.open(arguments.role).await?;
     if let Some(role) = arguments.role {
-        return serve(shop, role, stop).await;
+        serve(shop, role, stop).await?;
+        println!("\n{} stopped in order", role.name());
+        return Ok(());
     }
     run_all(&shop, &stop, Audit::is_settled).await?;
     if stop.is_cancelled() {

@@ -260,10 +260,11 @@ impl Books {
         sql: &str,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, BooksError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([], read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.use_connection(|connection| {
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     fn counts(&self) -> Result<[i64; 4], BooksError> {

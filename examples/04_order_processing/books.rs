@@ -1,7 +1,7 @@
 //! A service's own database, in SQLite: what it has entered, which messages it has done, and what it has to publish.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kafka_event_streaming::error_kind::{Classify, ErrorKind};
@@ -86,19 +86,21 @@ impl Books {
 
     /// Puts so much of each product into a stock that has no entry of it yet.
     pub(crate) fn stock_up(&self, stock: &[(&str, i64)]) -> Result<(), BooksError> {
-        for (product, pieces) in stock {
-            self.lock().execute(
-                "INSERT INTO entries (order_id, item, amount) SELECT '', ?1, ?2
-                 WHERE NOT EXISTS (SELECT 1 FROM entries WHERE item = ?1)",
-                params![product, pieces],
-            )?;
-        }
-        Ok(())
+        self.use_connection(|connection| {
+            for (product, pieces) in stock {
+                connection.execute(
+                    "INSERT INTO entries (order_id, item, amount) SELECT '', ?1, ?2
+                     WHERE NOT EXISTS (SELECT 1 FROM entries WHERE item = ?1)",
+                    params![product, pieces],
+                )?;
+            }
+            Ok(())
+        })
     }
 
     pub(crate) fn has_orders(&self) -> Result<bool, BooksError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM orders)";
-        Ok(self.lock().query_row(sql, [], |row| row.get(0))?)
+        self.use_connection(|connection| Ok(connection.query_row(sql, [], |row| row.get(0))?))
     }
 
     /// Does `work` in one transaction: all of it is in the books afterwards, or nothing, if it fails.
@@ -106,9 +108,7 @@ impl Books {
         &self,
         work: impl FnOnce(&Page<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        // A database waits for a disk. Others of this thread need not.
-        tokio::task::block_in_place(|| {
-            let mut connection = self.lock();
+        self.use_connection(|connection| {
             let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
             let page = Page(begun.map_err(BooksError::from)?);
             let done = work(&page)?;
@@ -120,13 +120,13 @@ impl Books {
 
     /// The first message in the outbox that was not sent yet, with its row.
     pub(crate) fn oldest_unsent<T: Message>(&self) -> Result<Option<(i64, T)>, BooksError> {
-        let connection = self.lock();
-        let row = connection.query_row(
-            "SELECT id, event FROM outbox WHERE sent = 0 ORDER BY id LIMIT 1",
-            [],
-            |row| Ok((row.get(0)?, row.get::<_, String>(1)?)),
-        );
-        let Some((id, event)) = row.optional()? else {
+        let row = self.use_connection(|connection| {
+            let sql = "SELECT id, event FROM outbox WHERE sent = 0 ORDER BY id LIMIT 1";
+            let row =
+                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)));
+            row.optional()
+        });
+        let Some((id, event)) = row? else {
             return Ok(None);
         };
         Ok(Some((id, serde_json::from_str(&event)?)))
@@ -134,17 +134,22 @@ impl Books {
 
     /// Notes that a row of the outbox was sent. It stays, for the time line.
     pub(crate) fn strike_out(&self, row: i64) -> Result<(), BooksError> {
-        let connection = self.lock();
-        connection.execute("UPDATE outbox SET sent = 1 WHERE id = ?", [row])?;
+        let sql = "UPDATE outbox SET sent = 1 WHERE id = ?";
+        self.use_connection(|connection| connection.execute(sql, [row]))?;
         self.changed.notify_one();
         Ok(())
     }
 
-    /// A transaction is rolled back by a panic, so the connection is sound at any time.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn use_connection<T>(&self, work: impl FnOnce(&mut Connection) -> T) -> T {
+        // A database waits for a disk. The other tasks of this thread need not.
+        tokio::task::block_in_place(|| {
+            // A panic rolls its transaction back, so the connection is sound at any time.
+            let mut connection = self
+                .connection
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection)
+        })
     }
 }
 

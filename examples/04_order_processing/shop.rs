@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, fs, process, slice};
+use std::{fs, process, slice};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum, value_parser};
@@ -60,9 +60,13 @@ const EXIT_CODE_KILLED: i32 = 137;
 /// Five services process orders, of which one is declined and one is sold out.
 #[derive(Parser)]
 pub(crate) struct Arguments {
-    /// The shop: its topics, groups and databases. The same name again goes on with it. Without it: one of this run's own
+    /// The shop: its topics, groups and books. The same name again goes on with it. Without it: one of this run's own
     #[arg(long)]
     shop: Option<String>,
+
+    /// Where the folders with the books of shops are
+    #[arg(long, default_value = "target/example-04")]
+    books: PathBuf,
 
     /// How many orders there are to be in the shop
     #[arg(long, default_value_t = 6, value_parser = value_parser!(u32).range(1..=200))]
@@ -155,7 +159,7 @@ impl Shop {
             cluster,
             is_of_this_run,
             groups: String::new(),
-            folder: env::temp_dir().join(format!("kafka-event-streaming-{name}")),
+            folder: arguments.books.join(&name),
             name,
             orders: arguments.orders,
             crash: arguments.crash,
@@ -181,16 +185,20 @@ impl Shop {
         let designs = [&events[..], &letters[..]].concat();
         let topics = topics::ensure_topics(&self.cluster, &designs).await?;
         // Orders are placed when all topics are there.
-        if topics.iter().any(|topic| topic.created) && is_known {
+        let mut new = topics.iter().filter(|topic| topic.created).peekable();
+        if is_known && new.peek().is_some() {
+            for topic in new {
+                topics::delete_topic(&self.cluster, &topic.name).await?;
+            }
             bail!(
-                "{} holds orders of the shop {}, and this broker has forgotten what was said of them: choose another name",
+                "{} holds orders, and this broker has forgotten what was said of them: remove the folder, or choose \
+                 another --shop than {}",
                 self.folder.display(),
                 self.name
             );
         }
         println!("Example 4: order processing, on {}", self.cluster.servers());
-        println!("shop {}, with its books in", self.name);
-        println!("{}\n", self.folder.display());
+        println!("shop {}, books in {}\n", self.name, self.folder.display());
         let mut heading = format!("{:>7}  {:<9} ", "time", "order");
         let first = heading.len();
         for role in Role::ALL {
@@ -261,7 +269,7 @@ impl Shop {
         let books = self.all_books()?;
         let mut silences = 0;
         loop {
-            let audit = tokio::task::block_in_place(|| Audit::of(&books))?;
+            let audit = Audit::of(&books)?;
             if audit.orders() >= self.orders as usize && reached(&audit) {
                 return Ok(());
             }
