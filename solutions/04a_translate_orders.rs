@@ -8,7 +8,7 @@
 //! Write the three functions below. The order and its parts are in src/order, and so is the same translation for our own
 //! messages: src/order/translation.rs.
 //!
-//! Check it with `make exercise-4a`.
+//! Check it with `make exercise-4a`. Read first: book/src/04_order_processing.md
 
 use std::fmt;
 
