@@ -339,6 +339,50 @@ async fn without_idempotence_lost_answers_leave_duplicates() {
     assert!(report.duplicated > 0, "{report}");
 }
 
+/// A limit that Kafka and librdkafka 2.12 have together, and that nobody should have to find out at night. A partition that
+/// does not know a producer takes any number as its first (KIP-360). So it takes the second batch when it has refused the
+/// first one, and librdkafka concludes that the first one is there too (`rd_kafka_dr_implicit_ack`). When this fails, one of
+/// them was mended: say so in chapter 5 of the book.
+#[tokio::test]
+async fn a_refused_first_batch_is_lost_when_the_second_is_taken() {
+    for is_known in [false, true] {
+        let own = Own::start().await;
+        let topic = own.topic(1).await;
+        let settings = ProducerSettings {
+            // Each record is a batch.
+            batch_bytes: 1,
+            ..ProducerSettings::low_latency()
+        };
+        let producer = RecordProducer::new(&own.cluster, &settings).unwrap();
+        if is_known {
+            producer.send(&topic, b"key", b"known").await.unwrap();
+        }
+        let produce = || own.broker.faults().on(ApiKey::Produce).topic(&topic);
+        // All are on their way before the first is answered.
+        produce().delay(Duration::from_millis(100));
+        let refused = produce().once().error(ErrorCode::NotEnoughReplicas);
+        let mut reports = Vec::new();
+        for payload in ["1", "2", "3"] {
+            let report = producer.enqueue(&topic, b"key", payload.as_bytes());
+            reports.push(report.await.unwrap());
+        }
+        for report in reports {
+            report.await.unwrap();
+        }
+        assert_eq!(refused.hits(), 1);
+        let written = own.broker.records(&topic, 0).unwrap();
+        let written: Vec<&str> = written
+            .iter()
+            .filter_map(|record| record.value_str())
+            .collect();
+        if is_known {
+            assert_eq!(written, ["known", "1", "2", "3"]);
+        } else {
+            assert_eq!(written, ["2", "3"]);
+        }
+    }
+}
+
 /// Sends 2,000 steps of 20 orders in small batches, every fourth of which is written and never confirmed.
 async fn send_with_lost_answers(guarantee: Guarantee) -> (Own, String, Ledger) {
     let own = Own::start().await;
