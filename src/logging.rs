@@ -9,9 +9,9 @@ use std::env;
 
 use tracing::{Subscriber, warn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::layer::{Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// The variable that says how log lines look.
 pub const LOG_FORMAT_VARIABLE: &str = "LOG_FORMAT";
@@ -33,37 +33,35 @@ enum Format {
 /// A format that does not exist is named in a warning, and lines are text: no program should fail because of how it
 /// logs. A second call does nothing: the first subscriber of a process stays.
 pub fn init() {
-    init_with(DEFAULT_FILTER);
+    init_filtered(DEFAULT_FILTER);
 }
 
 /// As [`init`], but without the lines of `module`, such as `kafka_event_streaming::dead_letter`: for a program that prints
 /// itself what that warns of. `RUST_LOG` brings them back.
 pub fn init_without(module: &str) {
-    init_with(&format!("{DEFAULT_FILTER},{module}=off"));
+    init_filtered(&format!("{DEFAULT_FILTER},{module}=off"));
 }
 
-/// The lines of [`init`] as a layer, for a program whose subscriber has others beside it, such as OpenTelemetry's:
+/// As [`init`], with one more layer, such as OpenTelemetry's. It sees the spans that `RUST_LOG` lets through, which are
+/// those that log lines have: give at least `info`.
 ///
 /// ```
 /// use kafka_event_streaming::logging;
-/// use tracing_subscriber::layer::SubscriberExt;
-/// use tracing_subscriber::util::SubscriberInitExt;
 ///
-/// tracing_subscriber::registry()
-///     .with(logging::layer())
-///     .with(tracing_opentelemetry::layer())
-///     .init();
+/// logging::init_with(tracing_opentelemetry::layer());
 /// ```
-pub fn layer<S>() -> Box<dyn Layer<S> + Send + Sync>
+pub fn init_with<L>(layer: L)
 where
-    S: Subscriber + for<'span> LookupSpan<'span>,
+    L: Layer<Layered<EnvFilter, Registry>> + Send + Sync,
 {
+    // One filter for both. With one for each layer, a question whether something would be logged, as librdkafka's binding
+    // asks it, leaves its answer behind, and the next span is missing in the lines (tracing-subscriber 0.3.23).
+    let subscriber = Registry::default().with(filter(DEFAULT_FILTER)).with(layer);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let filter = filter(DEFAULT_FILTER);
-    match format().0 {
-        Some(Format::Json) => lines.json().with_filter(filter).boxed(),
-        _ => lines.with_filter(filter).boxed(),
-    }
+    let _ = match format().0 {
+        Some(Format::Json) => subscriber.with(lines.json()).try_init(),
+        _ => subscriber.with(lines).try_init(),
+    };
 }
 
 fn filter(default: &str) -> EnvFilter {
@@ -76,7 +74,7 @@ fn format() -> (Option<Format>, Option<String>) {
     (Format::parse(value.as_deref()), value)
 }
 
-fn init_with(default_filter: &str) {
+fn init_filtered(default_filter: &str) {
     let filter = filter(default_filter);
     let (format, value) = format();
     let _ = subscriber(format.unwrap_or(Format::Text), filter, std::io::stderr).try_init();

@@ -402,4 +402,13 @@ mod tests {
         let plain = record(OwnedHeaders::new());
         assert_eq!(follow(&plain, async { current() }).await, None);
     }
+
+    /// S1-10: what comes from outside begins a trace of its own, also within the work on something else.
+    #[tokio::test]
+    async fn what_comes_from_outside_begins_a_trace() {
+        let one = begin(async { current() }).await.unwrap();
+        let other = within(one.clone(), begin(async { current() })).await;
+        assert_ne!(one.trace_id, other.unwrap().trace_id);
+        assert_eq!(current(), None);
+    }
 }

@@ -24,9 +24,6 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// In the order in which an order goes through them.
 pub(crate) const SERVICES: [&str; 3] = ["orders", "payments", "shipping"];
@@ -116,11 +113,7 @@ pub(crate) async fn serve(name: &str, run: &str, orders: u64) -> Result<()> {
 /// the traces.
 fn record_spans() -> SdkTracerProvider {
     let provider = SdkTracerProvider::builder().build();
-    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
-    tracing_subscriber::registry()
-        .with(logging::layer())
-        .with(spans.with_filter(LevelFilter::INFO))
-        .init();
+    logging::init_with(tracing_opentelemetry::layer().with_tracer(provider.tracer("shop")));
     provider
 }
 

@@ -152,6 +152,9 @@ fn check_logs(output: &Output) {
     let mut spans: BTreeMap<(&str, String), (String, String)> = BTreeMap::new();
     for service in SERVICES {
         for line in log(output, service) {
+            // Not only of the one that is shown: every line about an order leads to its trace.
+            let is_traced = line["span"]["trace_id"].is_string();
+            assert!(is_traced || line["fields"]["order"].is_null(), "{line}");
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let span = &line["span"];
             if span["trace_id"] == trace {
