@@ -128,6 +128,7 @@ async fn show_who_gets_in(vault: &Vault) -> Result<usize> {
     Ok(refused)
 }
 
+// ANCHOR: way_in
 /// What it takes to get in.
 fn way_in(authority: &Path) -> Security {
     Security {
@@ -144,6 +145,7 @@ fn way_in(authority: &Path) -> Security {
         }),
     }
 }
+// ANCHOR_END: way_in
 
 /// Prints every now and then what the services have at /metrics, until the last order is shipped. Returns shipping's lag
 /// at its highest, and in the end.

@@ -126,8 +126,8 @@ struct Service {
     stop: CancellationToken,
 }
 
+// ANCHOR: services
 impl Service {
-    // ANCHOR: services
     /// Places `count` orders, as if each came with a request from outside: a trace begins with each.
     async fn place_orders(&self, count: u64) -> Result<()> {
         let topic = topic_of("orders", &self.run);
@@ -184,8 +184,11 @@ impl Service {
         };
         self.process("payments", ship).await
     }
-    // ANCHOR_END: services
+}
+// ANCHOR_END: services
 
+// ANCHOR: process
+impl Service {
     /// Works on what `from` writes, and measures meanwhile how far this service is behind.
     async fn process<T: Event>(&self, from: &str, handler: impl Handler<T>) -> Result<()> {
         let topic = topic_of(from, &self.run);
@@ -214,3 +217,4 @@ impl Service {
         Ok(())
     }
 }
+// ANCHOR_END: process

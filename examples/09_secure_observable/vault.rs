@@ -36,7 +36,10 @@ impl Vault {
     pub(crate) fn cluster(&self, security: Security) -> Result<Cluster> {
         Ok(Cluster::new(self.servers.parse()?).with_security(security))
     }
+}
 
+// ANCHOR: environment
+impl Vault {
     /// The way in for another process, which reads it with [`Cluster::from_environment`].
     pub(crate) fn environment(&self, (name, password): (&str, &str)) -> Vec<(&str, String)> {
         vec![
@@ -49,3 +52,4 @@ impl Vault {
         ]
     }
 }
+// ANCHOR_END: environment

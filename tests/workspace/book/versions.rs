@@ -12,6 +12,9 @@ use crate::book::{Book, Complaint};
 /// (<https://docs.aws.amazon.com/msk/latest/developerguide/port-info.html>), and of ZooKeeper, which is gone (row X17).
 const PORTS_OF_OTHERS: [&str; 4] = ["9094", "9096", "9098", "2181"];
 
+/// From here on ports are given by the system to whoever asks for any: they are in outputs, and differ each time.
+const FIRST_OF_THE_SYSTEM: u32 = 32_768;
+
 /// What the code says.
 pub(crate) struct Facts {
     /// A pattern with the version in its group, and the version.
@@ -96,7 +99,10 @@ pub(crate) fn complaints(book: &Book, facts: &Facts) -> Vec<Complaint> {
                 }
             }
             for found in port.captures_iter(line) {
-                if !facts.ports.contains(&found[1]) {
+                let is_any = found[1]
+                    .parse()
+                    .is_ok_and(|port: u32| port >= FIRST_OF_THE_SYSTEM);
+                if !is_any && !facts.ports.contains(&found[1]) {
                     complaints.push(page.complain(
                         index + 1,
                         format!("nothing here has the port {}", &found[1]),
@@ -120,7 +126,7 @@ mod tests {
         let facts = Facts::read();
         let (_, kafka) = &facts.versions[0];
         let fixture = Fixture::sound()
-            .add(&format!("Apache Kafka {kafka}, since Apache Kafka 2.4, {DEFAULT_BOOTSTRAP_SERVERS}, port 9094, 12:34, a 10000 b"));
+            .add(&format!("Apache Kafka {kafka}, since Apache Kafka 2.4, {DEFAULT_BOOTSTRAP_SERVERS}, port 9094, http://127.0.0.1:38381/metrics, 12:34, a 10000 b"));
         assert!(complaints(&fixture.book(), &facts).is_empty());
     }
 

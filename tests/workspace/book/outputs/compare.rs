@@ -25,6 +25,10 @@ static VARYING: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(Starting the embedded broker): .*", "$1: REASON"),
         (r"-[0-9a-f]{8}\b", "-RANDOM"),
         (r"\bprocess \d+", "process N"),
+        // The ids of traces and spans, and bars.
+        (r"\b[0-9a-f]{32}\b", "TRACE"),
+        (r"\b[0-9a-f]{16}\b", "SPAN"),
+        (r" *■+", ""),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),
         // Blanks in front fill a column.
         (r" *\b\d+(\.\d+)? ?(ns|µs|ms|s)\b", " DURATION"),
@@ -44,7 +48,8 @@ static OF_CARGO: LazyLock<Regex> = LazyLock::new(|| {
 static WARNING: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^warning: .+\n(?:[ \t\d.].*\n)*\n?").unwrap());
 
-static NUMBER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" *\d[\d,._]*").unwrap());
+static NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r" *(?:\d[\d,._]*|DURATION)").unwrap());
 
 static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b[A-Z]\b").unwrap());
 
@@ -132,6 +137,11 @@ fn what_varies_is_the_same() {
             "log /x/y/infra/20001/broker.log",
         ),
         ("in 2.41s", "in 10 ms"),
+        ("a65e284087dc0a7e ■■", "9d47ca1c140c9224 ■■■■"),
+        (
+            "grep 0bce820e940f01c6dd080f50fd03c1e0 x.log",
+            "grep d524737de266a79a0b0420dea5fb4da2 x.log",
+        ),
         ("took  98.4 ms", "took 100.2 ms"),
         ("ready", "   Compiling x v0.1.0\nready"),
         (
@@ -173,6 +183,7 @@ fn what_does_not_vary_is_not() {
     };
     assert!(difference("sent 10 in all", "sent 10,000 in all", numbers_vary).is_none());
     assert!(difference("sent 10", "lost 10", numbers_vary).is_some());
+    assert!(difference("a   7.5 ms  b", "a  17.5 ms  b", numbers_vary).is_none());
     let names_vary = Manner {
         names_vary: true,
         ..exact

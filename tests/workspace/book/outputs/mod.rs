@@ -24,7 +24,7 @@ mod session;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use workspace_tests::{is_begun, names};
+use workspace_tests::{can_build_tls, is_begun, names};
 
 use crate::book::{Book, Complaint, Fence, Page};
 use compare::{Manner, difference};
@@ -72,6 +72,21 @@ enum Step<'a> {
     Compare(Shown, &'a Fence),
 }
 
+impl Step<'_> {
+    fn command(&self) -> &str {
+        match self {
+            Self::Run(command) => command,
+            Self::Compare(shown, _) => &shown.command,
+        }
+    }
+}
+
+/// Whether a command builds something with the feature `tls`, for which OpenSSL's headers have to be there.
+fn needs_openssl(command: &str) -> bool {
+    let mut words = command.split([' ', ',']);
+    command.starts_with("make example-9") || words.any(|word| word == "tls")
+}
+
 pub(crate) fn complaints(book: &Book) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for page in &book.pages {
@@ -81,6 +96,10 @@ pub(crate) fn complaints(book: &Book) -> Vec<Complaint> {
         }
         let session = Session::new(&book.root);
         for (line, step) in steps {
+            if needs_openssl(step.command()) && !can_build_tls() {
+                eprintln!("skipped, for want of OpenSSL: {}", step.command());
+                continue;
+            }
             let wrong = match step {
                 Step::Run(command) => session.run(&command).succeeded(),
                 Step::Compare(shown, _) if is_changed_by_the_reader(&shown.command) => {
@@ -190,6 +209,19 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    #[test]
+    fn what_needs_openssl_is_known() {
+        for (command, needs) in [
+            ("make example-9", true),
+            ("make example-1", false),
+            ("cargo run -p book-mistakes --features tls --bin x", true),
+            ("cargo run --features observability,tls --example x", true),
+            ("cargo run --bin 09_tls", false),
+        ] {
+            assert_eq!(super::needs_openssl(command), needs, "{command}");
+        }
     }
 
     #[test]
