@@ -55,7 +55,7 @@ async fn send(
     let produce = || broker.faults().on(ApiKey::Produce);
     // So slow that all requests are on their way before the first one is answered.
     produce().delay(Duration::from_millis(20));
-    fault(produce().once());
+    let struck = fault(produce().once());
     let mut reports: Vec<DeliveryFuture> = Vec::new();
     for number in 1..=RECORDS {
         let payload = number.to_string();
@@ -66,7 +66,11 @@ async fn send(
     for report in reports {
         good += usize::from(report.await?.is_ok());
     }
-    // Again with acks=0. Those that are lost cannot be waited for.
+    // With acks=0 the reports are there before the broker has done anything.
+    while struck.hits() < 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What is lost cannot be waited for.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let records = broker.records("payments", 0)?;
     let log: Vec<&str> = records
