@@ -87,7 +87,10 @@ impl Run {
             work,
             producer,
         };
-        service.publish().await.map_err(in_words)?;
+        // The broker may be away for long. Whoever does not want to wait need not.
+        if let Some(published) = stop.run_until_cancelled(service.publish()).await {
+            published.map_err(in_words)?;
+        }
         // One record at a time: `publish` is called by one at a time, too.
         let processor =
             Processor::new(&cluster, &consumer, &inputs, service, letters)?.with_settings(settings);

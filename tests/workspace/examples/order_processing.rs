@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use embedded_broker::Broker;
+use embedded_broker::{ApiKey, Broker};
 use kafka_event_streaming::config::{Cluster, IsolationLevel, ProducerSettings};
 use kafka_event_streaming::producer::RecordProducer;
 use kafka_event_streaming::topic_contents;
@@ -545,6 +545,42 @@ async fn example_4_has_one_instance_of_each_service() {
         let output = running.end(Duration::from_secs(20));
         assert!(output.success, "{output:#?}");
     }
+}
+
+/// Requests and answers are lost for a while, and then every one of them, on a broker of its own. When it is back, all goes on.
+#[tokio::test]
+async fn example_4_bears_a_broker_that_is_away_for_a_while() {
+    let broker = Broker::builder().start().await.unwrap();
+    let shop = Shop::new(&broker.bootstrap_servers());
+    let faults = || broker.faults().on(ApiKey::Produce);
+    faults().probability(0.1, 3).drop_connection();
+    faults().probability(0.1, 7).apply_then_drop();
+    let lost = broker.faults().on(ApiKey::OffsetCommit);
+    lost.probability(0.2, 5).drop_connection();
+    let mut running = shop.start(&["--orders", "60"]);
+    running.read_until("paid");
+    let outage = broker.faults().on_any().drop_connection();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(outage.hits() > 0, "nobody noticed that it was away");
+    broker.faults().clear();
+    let output = running.end(Duration::from_secs(90));
+    assert!(output.success, "{output:#?}");
+    assert_eq!(last_line(&output), SIXTY);
+    check_topics(&shop, 60).await;
+}
+
+/// A service alone waits for a broker that is gone. Ctrl-C ends it all the same.
+#[tokio::test]
+async fn example_4_ends_a_service_that_waits_for_its_broker() {
+    let broker = Broker::builder().start().await.unwrap();
+    let shop = Shop::new(&broker.bootstrap_servers());
+    let mut running = shop.start(&["--role", "orders"]);
+    running.read_until("placed");
+    drop(broker);
+    running.signal("INT");
+    let output = running.end(Duration::from_secs(20));
+    assert_ne!(output.code, None, "{output:#?}");
+    shop.audit();
 }
 
 /// On a broker of its own, whatever the environment says: when it goes away, there is a message that names it; and one that has
