@@ -1,5 +1,6 @@
 //! The shop around the services: its names, its folder, its customers, and what it shows on the terminal.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -329,7 +330,13 @@ impl Shop {
         if self.crash == Some(role)
             && self.effects.fetch_add(1, Ordering::Relaxed) + 1 == CRASH_AFTER
         {
-            println!("\nCrash: {} has entered this, and told nobody", role.name());
+            // Locked to the end: the other services may have a moment left, and should not print behind this.
+            let mut terminal = io::stdout().lock();
+            let name = role.name();
+            let _ = writeln!(
+                terminal,
+                "\nCrash: {name} has entered this, and told nobody"
+            );
             process::exit(EXIT_CODE_KILLED);
         }
     }
