@@ -69,6 +69,7 @@ fn check(output: &Output) {
         last_line(output),
         format!("3 of 4 clients refused; lag {highest}, then {last}; 1 trace in 3 logs")
     );
+    std::fs::remove_dir_all(folder(output)).unwrap();
 }
 
 /// What each client is told.
@@ -127,11 +128,19 @@ fn check_lag(output: &Output) -> (u64, u64) {
     (highest, last)
 }
 
+/// The folder of this run. It stays when the run is over, for its reader.
+fn folder(output: &Output) -> PathBuf {
+    let certificate = output.stdout.lines().find(|line| line.ends_with("/ca.pem"));
+    root()
+        .join(certificate.unwrap())
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
 /// All lines of a service's log, which are JSON without an exception.
 fn log(output: &Output, service: &str) -> Vec<Value> {
-    let certificate = output.stdout.lines().find(|line| line.ends_with("/ca.pem"));
-    let certificate: PathBuf = root().join(certificate.unwrap());
-    let path = certificate.with_file_name(format!("{service}.log"));
+    let path = folder(output).join(format!("{service}.log"));
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines();
     lines
@@ -274,6 +283,7 @@ async fn example_9_serves_metrics_and_stops_in_order_at_a_signal() {
             .trim_end_matches("/metrics");
         assert!(TcpStream::connect(host).is_err(), "{url} is still there");
     }
+    std::fs::remove_dir_all(folder(&output)).unwrap();
 }
 
 /// A named broker that goes away in the middle: an error that names it, and the services go with their parent.
@@ -297,6 +307,7 @@ async fn example_9_says_so_when_the_broker_goes_away() {
         .trim_start_matches("http://")
         .trim_end_matches("/metrics");
     assert!(TcpStream::connect(host).is_err(), "{url} is still there");
+    std::fs::remove_dir_all(folder(&output)).unwrap();
 }
 
 #[test]
