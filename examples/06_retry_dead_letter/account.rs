@@ -14,7 +14,6 @@ use kafka_event_streaming::processor::Observer;
 use kafka_event_streaming::shutdown::CancellationToken;
 use kafka_event_streaming::{reachability, topic_contents};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::bank::Payment;
 
@@ -97,17 +96,10 @@ impl Account {
     /// Looks whether the broker is still there until this pass is through. The loop itself would wait for it as long as it
     /// takes, which is right for a service and not for an example.
     pub(crate) async fn watch(&self, cluster: &Cluster) -> Result<()> {
-        let mut looks = interval(WATCH);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let look = async {
-            loop {
-                looks.tick().await;
-                reachability::check(cluster, WATCH).await?;
-            }
-        };
-        let watched = self.through.run_until_cancelled(look).await;
+        let watch = reachability::watch(cluster, WATCH);
+        let watched = self.through.run_until_cancelled(watch).await;
         self.through.cancel();
-        watched.unwrap_or(Ok(()))
+        Ok(watched.unwrap_or(Ok(()))?)
     }
 
     fn settle(&self, record: &ConsumedRecord<'_>, aside: Option<(String, u64)>) {
