@@ -171,7 +171,7 @@ async fn show_lag(
         let lag = sum(&shipping, "kafka_group_lag_records");
         highest = highest.max(lag);
         let seconds = started.elapsed().as_secs_f64();
-        let bar = "■".repeat((28 * lag / orders) as usize);
+        let bar = "■".repeat((24 * lag / orders) as usize);
         let row = format!("{seconds:>6.2} s   {placed:>6}   {paying:>15}   {lag:>15}  {bar}");
         println!("{}", row.trim_end());
         let done = sum(&shipping, "kafka_group_committed_offset");
