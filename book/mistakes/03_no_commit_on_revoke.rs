@@ -88,6 +88,9 @@ async fn main() -> anyhow::Result<()> {
             2 * ORDERS,
             cooked.len() - once.len()
         );
+        // The program ends here. Closed one after the other, the first to go would hand its partitions to the second, and
+        // librdkafka may wait for ever when it closes in the middle of a rebalance.
+        std::mem::forget((first, second));
     }
     Ok(())
 }
