@@ -13,6 +13,8 @@ pub const MAX_COLUMNS: usize = 72;
 const CELL_WIDTH: f32 = 8.4;
 const CELL_HEIGHT: f32 = 18.0;
 const FONT_SIZE: f32 = 14.0;
+/// How far a narrow page may shrink a diagram: the widest one fits a phone of 390 pixels, and its words can be read.
+const LEAST_SCALE: f32 = 0.62;
 
 /// Half the length and half the width of an arrow's head.
 const HEAD: f32 = 4.5;
@@ -72,7 +74,7 @@ pub fn draw(title: &str, drawing: &str) -> Result<String> {
          style=\"width:{width:.0}px;min-width:{least:.0}px\" font-size=\"{FONT_SIZE}\" \
          xmlns=\"http://www.w3.org/2000/svg\"><title>{title}</title>{body}</svg></div>",
         title = escape(title),
-        least = width * 0.7,
+        least = width * LEAST_SCALE,
     ))
 }
 
