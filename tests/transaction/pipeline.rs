@@ -1,6 +1,6 @@
 //! A pipeline to be tried: a topic of numbered records, a processor that copies them, and a ledger that counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -152,9 +152,11 @@ impl Pipeline {
         let settings = ConsumerSettings::reliable(&unique_name("reader"));
         let consumer = RecordConsumer::new(&self.cluster, &settings, &[&self.output]).unwrap();
         let mut ended = BTreeSet::new();
+        let mut position = Position::default();
         let deadline = Instant::now() + PATIENCE;
         loop {
             match consumer.next(Duration::from_millis(100)).await {
+                Ok(Polled::Record(record)) if position.was_here(&record) => {}
                 Ok(Polled::Record(record)) => {
                     let payload = record.payload_view::<str>().unwrap().unwrap();
                     self.ledger
@@ -201,9 +203,11 @@ impl Pipeline {
         let consumer = RecordConsumer::new(&self.cluster, &settings, &[&self.output]).unwrap();
         let mut ended = BTreeSet::new();
         let mut seen = 0;
+        let mut position = Position::default();
         let deadline = Instant::now() + PATIENCE;
         while seen < at_least || ended.len() < self.partitions {
             match consumer.next(Duration::from_millis(100)).await {
+                Ok(Polled::Record(record)) if position.was_here(&record) => {}
                 Ok(Polled::Record(record)) => {
                     seen += 1;
                     ended.remove(&record.partition());
@@ -221,6 +225,24 @@ impl Pipeline {
         }
         consumer.close().await.unwrap();
         seen
+    }
+}
+
+/// How far a reader has come. When a server stands still for longer than a session lasts, the reader is put out of its group,
+/// joins again and, having committed nothing, begins anew: that is the reader's repetition, and not the pipeline's.
+#[derive(Default)]
+struct Position {
+    /// The next offset of each partition.
+    next: BTreeMap<i32, i64>,
+}
+
+impl Position {
+    /// Whether the reader has passed this record already. If not, it has now.
+    fn was_here(&mut self, record: &impl Message) -> bool {
+        let next = self.next.entry(record.partition()).or_default();
+        let was_here = record.offset() < *next;
+        *next = (record.offset() + 1).max(*next);
+        was_here
     }
 }
 
