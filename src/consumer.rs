@@ -110,7 +110,7 @@ impl RecordConsumer {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] when the runtime is shutting down.
+    /// [`Error::NotLeft`] when that takes longer than 30 seconds.
     pub async fn close(self) -> Result<(), Error> {
         self.member.close().await
     }

@@ -267,7 +267,15 @@ pub enum Error {
         source: serde_json::Error,
     },
 
-    /// The blocking half of a call (flush, commit or close) ended in a panic, or its runtime was shut down.
+    /// A consumer that is closing has not left its group. The group goes on without it when its session times out. The
+    /// thread that waits for it stays until the process ends, and does not keep it from ending.
+    #[error("the consumer has not left its group after {} s", .waited.as_secs_f32())]
+    NotLeft {
+        /// How long was waited.
+        waited: Duration,
+    },
+
+    /// The blocking half of a call (flush or commit) ended in a panic, or its runtime was shut down.
     #[error("a blocking call into the Kafka client did not finish")]
     Interrupted {
         /// What the runtime reported.

@@ -248,7 +248,8 @@ impl<T: Event> EventConsumer<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::Commit`] when the commit failed. The group was left all the same.
+    /// - [`Error::Commit`] when the commit failed. The group was left all the same.
+    /// - [`Error::NotLeft`] when leaving takes longer than 30 seconds.
     pub async fn close(self) -> Result<(), Error> {
         let committed = self.commit_processed().await;
         self.member.close().await?;

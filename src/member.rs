@@ -25,6 +25,10 @@ use crate::error_route::{Route, route};
 /// How long librdkafka may take to answer about offsets, or to move to another one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long leaving a group may take. By then its session is over with the library's settings, so that the group goes on
+/// without this member.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// One member of a consumer group. Dropping it leaves the group, and blocks the thread while it does.
 pub(crate) struct Member {
     /// Shared with the blocking thread of a commit while that lasts.
@@ -234,11 +238,29 @@ impl Member {
         self.client.context()
     }
 
-    /// Leaves the group and returns when that is done.
+    /// Leaves the group and returns when that is done, or when it takes too long.
+    ///
+    /// librdkafka has no bound on it: with cooperative-sticky, two members of one group that closed at the same moment were
+    /// seen to wait for ever. Tokio waits for its own blocking threads before a program may end, so this is none of them.
     pub(crate) async fn close(self) -> Result<(), Error> {
+        let (sender, closed) = oneshot::channel();
         // The last owner closes. A commit whose future was dropped may own a share for a moment longer: then the
         // group is left when its answer is there.
-        Ok(tokio::task::spawn_blocking(move || drop(self)).await?)
+        let close = move || {
+            drop(self);
+            let _ = sender.send(());
+        };
+        if let Err(error) = thread::Builder::new().name("close".to_owned()).spawn(close) {
+            // It was dropped instead, which has left the group too.
+            warn!(%error, "no thread could be started that closes");
+            return Ok(());
+        }
+        match tokio::time::timeout(CLOSE_PATIENCE, closed).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::NotLeft {
+                waited: CLOSE_PATIENCE,
+            }),
+        }
     }
 }
 

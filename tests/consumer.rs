@@ -660,3 +660,50 @@ async fn an_observer_hears_of_partitions_that_come_and_go() {
     assert_eq!((*verb, given_back.len()), ("revoked", 1), "{heard:?}");
     assert_ne!(*given_back, taken);
 }
+
+/// Holds up whoever tells it that partitions are taken away.
+struct HoldsUp {
+    /// Told of the first assignment.
+    assigned: tokio::sync::Notify,
+    /// Closed by the test when it has seen enough.
+    until: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl RebalanceObserver for HoldsUp {
+    fn assigned(&self, _: &[TopicPartition]) {
+        self.assigned.notify_one();
+    }
+
+    fn revoked(&self, _: &[TopicPartition], _: bool) {
+        let _ = self.until.lock().unwrap().recv();
+    }
+}
+
+/// S3-06, S2-09: whatever keeps a member from leaving its group, closing it comes to an end and says so.
+#[tokio::test]
+async fn a_close_that_is_held_up_ends_with_an_error() {
+    let kafka = Kafka::start().await;
+    let topic = kafka.topic(1).await;
+    let settings = ConsumerSettings::reliable(&unique_name("test"));
+    let (goes_on, until) = std::sync::mpsc::channel();
+    let observer = Arc::new(HoldsUp {
+        assigned: tokio::sync::Notify::new(),
+        until: Mutex::new(until),
+    });
+    let topics = [topic.as_str()];
+    let consumer =
+        RecordConsumer::observed(kafka.cluster(), &settings, &topics, observer.clone()).unwrap();
+    tokio::select! {
+        () = observer.assigned.notified() => {}
+        () = async { loop { consumer.next(POLL).await.unwrap(); } } => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("nothing was assigned within {PATIENCE:?}"),
+    }
+    // Nothing is left to be waited for but the clock, which now goes as fast as it can.
+    tokio::time::pause();
+    let error = consumer.close().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the consumer has not left its group after 30 s"
+    );
+    drop(goes_on);
+}
