@@ -17,6 +17,7 @@ mod event_schemas;
 mod exactly_once;
 mod order_processing;
 mod produce_consume;
+mod publish_orders;
 mod quick_start;
 mod retry_dead_letter;
 mod secure_observable;
