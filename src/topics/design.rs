@@ -59,8 +59,8 @@ impl Tier {
         }
     }
 
-    /// How many copies have to be written before a record with `acks=all` counts as written, where the cluster is large
-    /// enough. A failure that cannot be written stops the service that reports it, so for those one is enough.
+    /// How many copies have to be in sync, for a record with `acks=all` to be taken. A failure that cannot be written
+    /// stops the service that reports it, so for those one is enough.
     fn min_insync_replicas(self) -> i32 {
         match self {
             Self::Standard | Self::Changelog => 2,
@@ -102,7 +102,7 @@ impl TopicDesign {
         i32::try_from(brokers.clamp(1, MOST_REPLICAS)).unwrap_or(1)
     }
 
-    /// How many of the copies have to be written, on a cluster of so many brokers.
+    /// How many of the copies have to be in sync, on a cluster of so many brokers.
     ///
     /// One less than there are, so that a broker may be restarted. Where all are needed, `acks=all` fails with
     /// NOT_ENOUGH_REPLICAS while any of them is away.
