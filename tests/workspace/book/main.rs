@@ -56,6 +56,7 @@ fn every_link_leads_somewhere() {
     nothing_to_complain_of(&links::complaints(&the_book()));
 }
 
+/// S4-20: each lesson has its chapter, with every section of one: the ideas, the example, the mistakes, the exercises.
 #[test]
 fn every_example_and_exercise_is_reached_from_its_chapter_and_back() {
     nothing_to_complain_of(&curriculum::complaints(&the_book(), curriculum::TO_COME));
