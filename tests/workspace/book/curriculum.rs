@@ -10,9 +10,6 @@ use crate::book::{Book, Complaint, Page, heading_id};
 /// Chapters with an example of their own.
 pub(crate) const LESSONS: std::ops::RangeInclusive<u32> = 1..=10;
 
-/// Chapters of [`LESSONS`] that are not written yet. Their examples wait; a chapter that is there has to be off this list.
-pub(crate) const TO_COME: &[u32] = &[];
-
 /// The sections of every lesson, in order. Others may stand between them.
 const SECTIONS: [&str; 9] = [
     "what-you-can-do-afterwards",
@@ -26,19 +23,14 @@ const SECTIONS: [&str; 9] = [
     "where-it-is-documented",
 ];
 
-pub(crate) fn complaints(book: &Book, to_come: &[u32]) -> Vec<Complaint> {
+pub(crate) fn complaints(book: &Book) -> Vec<Complaint> {
     let mut complaints = Vec::new();
-    for number in LESSONS {
-        match book.pages.iter().find(|page| page.number() == Some(number)) {
-            Some(page) if to_come.contains(&number) => {
-                complaints.push(page.complain(
-                    1,
-                    "this chapter is there: take it off the list of those to come",
-                ));
-            }
-            Some(page) => complaints.extend(look_at_lesson(page)),
-            None => {}
-        }
+    let is_lesson = |page: &&Page| {
+        page.number()
+            .is_some_and(|number| LESSONS.contains(&number))
+    };
+    for page in book.pages.iter().filter(is_lesson) {
+        complaints.extend(look_at_lesson(page));
     }
     complaints.extend(look_at_checks(book));
     for (folder, kind) in [("examples", "example"), ("exercises", "exercise")] {
@@ -47,7 +39,7 @@ pub(crate) fn complaints(book: &Book, to_come: &[u32]) -> Vec<Complaint> {
         }
         // An absolute path stays itself when it is joined to the repository's.
         for name in names_in(&book.root.join(folder).to_string_lossy(), ".rs") {
-            complaints.extend(look_at_program(book, to_come, folder, kind, &name));
+            complaints.extend(look_at_program(book, folder, kind, &name));
         }
     }
     complaints
@@ -79,7 +71,7 @@ fn look_at_lesson(page: &Page) -> Vec<Complaint> {
     complaints
 }
 
-/// A check that sends a learner to a section of a chapter: it has to be there, once the chapter is.
+/// A check that sends a learner to a section of a chapter: it has to be there.
 fn look_at_checks(book: &Book) -> Vec<Complaint> {
     let folder = book.root.join("tests/checks");
     if !folder.exists() {
@@ -99,7 +91,7 @@ fn look_at_checks(book: &Book) -> Vec<Complaint> {
         for (number, section) in sections {
             let number = number.parse().ok();
             let page = book.pages.iter().find(|page| page.number() == number);
-            if page.is_some_and(|page| !page.anchors.contains(&heading_id(&section))) {
+            if page.is_none_or(|page| !page.anchors.contains(&heading_id(&section))) {
                 let what = format!("the chapter has no section {section:?}");
                 complaints.push(Complaint::new(file.as_str(), 1, what));
             }
@@ -109,13 +101,7 @@ fn look_at_checks(book: &Book) -> Vec<Complaint> {
 }
 
 /// A program and its chapter name each other.
-fn look_at_program(
-    book: &Book,
-    to_come: &[u32],
-    folder: &str,
-    kind: &str,
-    name: &str,
-) -> Option<Complaint> {
+fn look_at_program(book: &Book, folder: &str, kind: &str, name: &str) -> Option<Complaint> {
     let file = format!("{folder}/{name}.rs");
     let number = name.split_once('_')?.0;
     let lesson: u32 = number
@@ -124,7 +110,7 @@ fn look_at_program(
         .ok()?;
     let Some(page) = book.pages.iter().find(|page| page.number() == Some(lesson)) else {
         let what = format!("there is no chapter {lesson} for it");
-        return (!to_come.contains(&lesson)).then(|| Complaint::new(file, 1, what));
+        return Some(Complaint::new(file, 1, what));
     };
     let command = format!("make {kind}-{}", number.trim_start_matches('0'));
     for needed in [file.as_str(), &command] {
@@ -151,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_lesson_and_its_programs_that_name_each_other_are_left_alone() {
-        assert!(complaints(&Fixture::sound().book(), &[2]).is_empty());
+        assert!(complaints(&Fixture::sound().book()).is_empty());
     }
 
     #[test]
@@ -175,10 +161,7 @@ mod tests {
             ),
         ] {
             let fixture = Fixture::sound().replace(PAGE, "../../examples/01_first.rs", "x");
-            complains(
-                &complaints(&fixture.replace(PAGE, from, to).book(), &[]),
-                says,
-            );
+            complains(&complaints(&fixture.replace(PAGE, from, to).book()), says);
         }
     }
 
@@ -186,10 +169,7 @@ mod tests {
     fn a_program_that_does_not_lead_back_is_noticed() {
         for file in ["examples/01_first.rs", "exercises/01a_first.rs"] {
             let fixture = Fixture::sound().replace(file, "book/src/01_first.md", "the book");
-            complains(
-                &complaints(&fixture.book(), &[]),
-                "does not name its chapter",
-            );
+            complains(&complaints(&fixture.book()), "does not name its chapter");
         }
     }
 
@@ -197,25 +177,23 @@ mod tests {
     fn a_check_that_sends_its_learner_nowhere_is_noticed() {
         let fixture = Fixture::sound();
         let check = |section: &str| {
-            let text = format!("\"Read on. Chapter 1, \\\n     '{section}'. Chapter 9, 'Later'.\"");
+            let text = format!("\"Read on. Chapter 1, \\\n     '{section}'.\"");
             fixture.write("tests/checks/01a_first.rs", &text);
         };
         check("Run it");
-        assert!(complaints(&fixture.book(), &[]).is_empty());
+        assert!(complaints(&fixture.book()).is_empty());
         check("Walk it");
-        complains(&complaints(&fixture.book(), &[]), "no section \"Walk it\"");
+        complains(&complaints(&fixture.book()), "no section \"Walk it\"");
+        let check = "\"Read on. Chapter 9, 'Later'.\"";
+        fixture.write("tests/checks/01a_first.rs", check);
+        complains(&complaints(&fixture.book()), "no section \"Later\"");
     }
 
     #[test]
-    fn chapters_to_come_are_not_to_come_for_ever() {
+    fn a_program_without_a_chapter_is_noticed() {
         let fixture = Fixture::sound();
         fixture.write("examples/02_second.rs", "//! Example 2.\n");
-        assert!(complaints(&fixture.book(), &[2]).is_empty());
-        complains(&complaints(&fixture.book(), &[]), "no chapter 2");
-        complains(
-            &complaints(&Fixture::sound().book(), &[1]),
-            "take it off the list",
-        );
+        complains(&complaints(&fixture.book()), "no chapter 2");
     }
 
     #[test]
@@ -226,13 +204,13 @@ mod tests {
             ("<details>", "", "folded answers"),
         ] {
             complains(
-                &complaints(&Fixture::sound().replace(PAGE, from, to).book(), &[]),
+                &complaints(&Fixture::sound().replace(PAGE, from, to).book()),
                 says,
             );
         }
         let swapped = Fixture::sound()
             .replace(PAGE, "## Predict", "## X")
             .replace(PAGE, "## Run it", "## Run it\n\n## Predict");
-        assert!(!complaints(&swapped.book(), &[]).is_empty());
+        assert!(!complaints(&swapped.book()).is_empty());
     }
 }
