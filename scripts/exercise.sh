@@ -31,7 +31,8 @@ number_of() {
 
 check() {
     local next
-    cargo test --quiet --bin "$1" ||
+    # Thirty lines of a backtrace hide the one that the check says.
+    RUST_BACKTRACE=0 cargo test --quiet --bin "$1" ||
         die "
 Exercise $(number_of "$1") does not pass yet: edit exercises/$1.rs and run it again.
 Stuck? The hints are in info.toml, under \"$1\"; a solution is in solutions/$1.rs."

@@ -89,6 +89,8 @@ mod wrong_03a_commit_after_work_commit_first;
 mod wrong_03a_commit_after_work_error_swallowed;
 #[path = "wrong/03a_commit_after_work_never_commits.rs"]
 mod wrong_03a_commit_after_work_never_commits;
+#[path = "wrong/03a_commit_after_work_never_ends.rs"]
+mod wrong_03a_commit_after_work_never_ends;
 #[path = "wrong/03a_commit_after_work_offset_of_the_record.rs"]
 mod wrong_03a_commit_after_work_offset_of_the_record;
 #[path = "wrong/03b_commit_on_revoke_commit_on_assign.rs"]
@@ -115,6 +117,8 @@ mod wrong_05a_idempotent_producer_contradiction;
 mod wrong_05a_idempotent_producer_defaults;
 #[path = "wrong/05a_idempotent_producer_no_acks.rs"]
 mod wrong_05a_idempotent_producer_no_acks;
+#[path = "wrong/05a_idempotent_producer_no_broker.rs"]
+mod wrong_05a_idempotent_producer_no_broker;
 #[path = "wrong/05a_idempotent_producer_no_patience.rs"]
 mod wrong_05a_idempotent_producer_no_patience;
 #[path = "wrong/05a_idempotent_producer_no_retries.rs"]
@@ -123,6 +127,8 @@ mod wrong_05a_idempotent_producer_no_retries;
 mod wrong_05a_idempotent_producer_one_in_flight;
 #[path = "wrong/06a_never_skip_logs_and_goes_on.rs"]
 mod wrong_06a_never_skip_logs_and_goes_on;
+#[path = "wrong/06a_never_skip_never_resumes.rs"]
+mod wrong_06a_never_skip_never_resumes;
 #[path = "wrong/06a_never_skip_only_pauses.rs"]
 mod wrong_06a_never_skip_only_pauses;
 #[path = "wrong/06a_never_skip_only_seeks.rs"]

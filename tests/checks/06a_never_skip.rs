@@ -4,7 +4,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use embedded_broker::{ApiKey, Broker};
@@ -13,13 +13,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 
 use super::{Retries, TOPIC, run, settings};
-use support::{create_topics, returns, start_broker, write};
+use support::{create_topics, returns_unless, start_broker, write};
 
 const GROUP: &str = "kitchen";
 const PARTITIONS: i32 = 2;
 const RECORDS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 /// The record whose work fails, and its partition.
 const FAILING: (i32, i64) = (0, 3);
+/// Far longer after its time has come nobody tries it again.
+const OVERDUE: Duration = Duration::from_millis(1500);
 
 /// A broker with [`RECORDS`] in each of two partitions.
 fn kitchen() -> Arc<Broker> {
@@ -50,7 +52,8 @@ struct Cook {
     broker: Arc<Broker>,
     delay: Duration,
     failures_left: usize,
-    failed_at: Option<Instant>,
+    /// When the work has failed on the record that waits now.
+    failed_at: Arc<Mutex<Option<Instant>>>,
     /// Of each partition, the next record to come.
     expected: Vec<i64>,
 }
@@ -61,7 +64,7 @@ impl Cook {
             broker: Arc::clone(broker),
             delay,
             failures_left: failures,
-            failed_at: None,
+            failed_at: Arc::default(),
             expected: vec![0; PARTITIONS as usize],
         }
     }
@@ -87,7 +90,8 @@ impl Cook {
              done, and nothing else. Chapter 3, 'Commit after the work'."
         );
         if (partition, offset) == FAILING {
-            if let Some(failed_at) = self.failed_at.take() {
+            let failed_at = self.failed_at.lock().unwrap().take();
+            if let Some(failed_at) = failed_at {
                 let waited = failed_at.elapsed();
                 assert!(
                     waited >= self.delay,
@@ -99,7 +103,7 @@ impl Cook {
             }
             if self.failures_left > 0 {
                 self.failures_left -= 1;
-                self.failed_at = Some(Instant::now());
+                *self.failed_at.lock().unwrap() = Some(Instant::now());
                 anyhow::bail!("the database is down");
             }
         }
@@ -111,11 +115,16 @@ impl Cook {
 /// Runs the loop over all records.
 fn cook(broker: &Arc<Broker>, delay: Duration, failures: usize) {
     let broker = Arc::clone(broker);
+    let mut cook = Cook::new(&broker, delay, failures);
+    let failed_at = Arc::clone(&cook.failed_at);
+    let is_overdue = move || {
+        let failed_at = failed_at.lock().unwrap();
+        failed_at.is_some_and(|failed_at| failed_at.elapsed() > delay + OVERDUE)
+    };
     let missing = "the loop did not get all records done. A partition that was paused has to be resumed when its time has \
                    come. Chapter 6, 'Pause instead of sleep'.";
-    returns(missing, move || {
+    returns_unless(missing, is_overdue, move || {
         let consumer = member(&broker);
-        let mut cook = Cook::new(&broker, delay, failures);
         let all = RECORDS.len() * PARTITIONS as usize;
         let mut work = |record: &BorrowedMessage<'_>| cook.work(record);
         let outcome = run(&consumer, Retries::new(delay), all, &mut work);

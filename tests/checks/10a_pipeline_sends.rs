@@ -11,7 +11,7 @@ use embedded_broker::{ApiKey, Broker, ErrorCode};
 use rdkafka::producer::{FutureProducer, Producer, PurgeConfig};
 
 use super::{Reading, TOPIC, send_all, settings};
-use support::{PATIENCE, committed_records, create_topics, start_broker};
+use support::{PATIENCE, committed_records, create_topics, names_its_broker, start_broker};
 
 const PARTITIONS: i32 = 3;
 const SENSORS: usize = 6;
@@ -38,7 +38,9 @@ fn readings() -> Vec<Reading> {
 }
 
 fn producer(broker: &Broker) -> FutureProducer {
-    settings(&broker.bootstrap_servers())
+    let mut settings = settings(&broker.bootstrap_servers());
+    names_its_broker(&settings, broker);
+    settings
         .set("client.id", "gateway")
         .set("queue.buffering.max.messages", QUEUE)
         .set("retry.backoff.ms", "10")

@@ -1,4 +1,4 @@
-//! The broker that a test talks to. Mounted by every test that needs one, the exercises' checks among them.
+//! The broker that a test talks to.
 
 use embedded_broker::Broker;
 use kafka_event_streaming::config::Cluster;

@@ -15,9 +15,13 @@ mod programs;
 mod progress;
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use programs::Programs;
+use programs::{Programs, look_at_each};
 use workspace_tests::{is_begun, make, names, read, root, run};
+
+/// A check waits so long for what never comes. A stub never has it wait.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ahead of the timed runs, so that their time is the check's and not the compiler's.
 static CHECKS_OF_EXERCISES: LazyLock<Programs> =
@@ -62,26 +66,23 @@ fn every_exercise_has_a_solution_a_check_a_hint_and_a_target() {
     );
 
     let info = read("info.toml");
-    let listed: Vec<String> = info
-        .lines()
-        .filter_map(|line| {
-            Some(
-                line.strip_prefix("name = \"")?
-                    .strip_suffix('"')?
-                    .to_owned(),
-            )
-        })
-        .collect();
+    let listed: Vec<Hinted<'_>> = info.split("[[exercises]]\n").skip(1).map(hinted).collect();
+    let names: Vec<&str> = listed.iter().map(|hinted| hinted.name).collect();
     assert_eq!(
-        exercises, listed,
+        exercises, names,
         "info.toml lists other exercises, or in another order"
     );
-    for step in ["Step 1:", "Step 2:", "Step 3:"] {
-        assert_eq!(
-            info.matches(step).count(),
-            listed.len(),
-            "every hint has three steps"
-        );
+    for Hinted { name, hint } in listed {
+        let steps: Vec<&str> = hint.split("\n\n").collect();
+        assert_eq!(steps.len(), 3, "the hint for {name} has three steps");
+        for (index, step) in steps.into_iter().enumerate() {
+            let step = step.strip_prefix(&format!("Step {}: ", index + 1));
+            assert!(
+                step.is_some_and(|step| step.len() > 50 && !step.contains("Step ")),
+                "step {} of the hint for {name} says nothing",
+                index + 1
+            );
+        }
     }
 
     for (folder, suffix) in [("exercises", ""), ("solutions", "_sol")] {
@@ -104,6 +105,21 @@ fn every_exercise_has_a_solution_a_check_a_hint_and_a_target() {
     }
 }
 
+/// What info.toml says of an exercise.
+struct Hinted<'a> {
+    name: &'a str,
+    hint: &'a str,
+}
+
+fn hinted(section: &str) -> Hinted<'_> {
+    let parts = section.trim_end().strip_prefix("name = \"");
+    // Without `test` the runner only builds it, and a stub builds.
+    let parts = parts.and_then(|rest| rest.split_once("\"\ntest = true\nhint = \"\"\"\n"));
+    let parts = parts.and_then(|(name, rest)| Some((name, rest.strip_suffix("\"\"\"")?)));
+    let (name, hint) = parts.unwrap_or_else(|| panic!("this is no exercise:\n{section}"));
+    Hinted { name, hint }
+}
+
 /// The lines between two `todo!` of a stub are in the solution, in one piece and in order.
 #[test]
 fn a_solution_is_its_stub_with_the_bodies_written() {
@@ -115,7 +131,7 @@ fn a_solution_is_its_stub_with_the_bodies_written() {
             "solutions/{name}.rs is not finished"
         );
 
-        let pieces = pieces(&stub);
+        let (pieces, indentations) = pieces(&stub);
         assert!(pieces.len() > 1, "exercises/{name}.rs leaves nothing to do");
         let mut rest = solution.as_str();
         for (index, piece) in pieces.iter().enumerate() {
@@ -128,9 +144,11 @@ fn a_solution_is_its_stub_with_the_bodies_written() {
                 panic!("solutions/{name}.rs does not hold this part of its stub:\n{piece}")
             });
             let body = &rest[..place];
+            // A body begins where its gap was. What stands further left is outside of it.
+            let indentation = index.checked_sub(1).map_or(0, |gap| indentations[gap]);
             let outside = body
                 .lines()
-                .find(|line| !line.is_empty() && !line.starts_with("    "));
+                .find(|line| !line.is_empty() && indentation_of(line) < indentation);
             assert_eq!(
                 outside, None,
                 "solutions/{name}.rs has more than its stub, outside the bodies"
@@ -144,13 +162,15 @@ fn a_solution_is_its_stub_with_the_bodies_written() {
     }
 }
 
-/// A stub without its gaps. rustfmt ends a `todo!` on the line that it begins on, or below it.
-fn pieces(stub: &str) -> Vec<String> {
-    let mut pieces = vec![String::new()];
+/// A stub without its gaps, and how far each gap is indented. rustfmt ends a `todo!` on the line that it begins on, or below
+/// it.
+fn pieces(stub: &str) -> (Vec<String>, Vec<usize>) {
+    let (mut pieces, mut indentations) = (vec![String::new()], Vec::new());
     let mut end_of_todo = None;
     for line in stub.lines() {
-        let indentation = line.len() - line.trim_start().len();
         if line.trim_start().starts_with("todo!(") {
+            let indentation = indentation_of(line);
+            indentations.push(indentation);
             end_of_todo = match line.ends_with("todo!(") {
                 true => Some(format!("{:indentation$})", "")),
                 false => Some(line.to_owned()),
@@ -165,7 +185,11 @@ fn pieces(stub: &str) -> Vec<String> {
             pieces.push(String::new());
         }
     }
-    pieces
+    (pieces, indentations)
+}
+
+fn indentation_of(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }
 
 /// Alone, as `rustlings` builds them, and with their checks.
@@ -186,38 +210,72 @@ fn stubs_compile_without_a_warning() {
 
 #[test]
 fn every_check_fails_on_its_stub() {
-    for name in stubs() {
-        let stub = CHECKS_OF_EXERCISES.run(&name, &[]);
+    look_at_each(&stubs(), |name| {
+        let started = Instant::now();
+        let stub = CHECKS_OF_EXERCISES.run(name, &[]);
         assert_eq!(
             stub.code,
             Some(101),
             "{name} has to fail, by itself and in time: {stub:#?}"
         );
-        assert!(
-            stub.stdout.contains("not yet implemented: "),
-            "{name} does not say what to write: {stub:#?}"
-        );
         // Whatever the check asks for, an empty stub has none of it.
+        let result = result(&stub.stdout);
         assert!(
-            stub.stdout.contains("test result: FAILED. 0 passed"),
+            result.all > 0 && result.failed == result.all,
             "{name} passes without work: {stub:#?}"
         );
-    }
+        let reasons: Vec<&str> = stub.stdout.split("\n---- ").skip(1).collect();
+        assert_eq!(reasons.len(), result.failed, "{stub:#?}");
+        for reason in reasons {
+            assert!(
+                reason.contains("not yet implemented: "),
+                "a check of {name} does not say what to write: {reason}"
+            );
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "a check of {name} waits for what a stub will never do: {stub:#?}"
+        );
+    });
 }
 
 #[test]
 fn every_check_passes_on_its_solution() {
-    for name in solutions() {
-        let solution = CHECKS_OF_SOLUTIONS.run(&name, &[]);
-        assert!(solution.success, "{}", solution.stdout);
+    look_at_each(&solutions(), |name| {
+        let solution = CHECKS_OF_SOLUTIONS.run(name, &[]);
+        assert!(solution.success, "{name}: {}", solution.stdout);
+        let result = result(&solution.stdout);
         assert!(
-            solution.stdout.contains("test result: ok. "),
-            "{solution:#?}"
+            result.passed > 0 && result.passed == result.all,
+            "{name} does not face every check: {solution:#?}"
         );
-        assert!(
-            !solution.stdout.contains("test result: ok. 0 passed"),
-            "{name} checks nothing: {solution:#?}"
-        );
+    });
+}
+
+/// What the test harness counted.
+struct Counted {
+    passed: usize,
+    failed: usize,
+    /// Those that were left out as well.
+    all: usize,
+}
+
+fn result(stdout: &str) -> Counted {
+    let line = stdout
+        .lines()
+        .find(|line| line.starts_with("test result: "))
+        .unwrap_or_else(|| panic!("the check did not get to its end: {stdout}"));
+    let count = |what: &str| {
+        let words: Vec<&str> = line.split([' ', ';', '.']).collect();
+        let place = words.iter().position(|word| *word == what).unwrap();
+        words[place - 1].parse::<usize>().unwrap()
+    };
+    let (passed, failed) = (count("passed"), count("failed"));
+    let all = passed + failed + count("ignored");
+    Counted {
+        passed,
+        failed,
+        all,
     }
 }
 
@@ -226,7 +284,7 @@ fn every_check_passes_on_its_solution() {
 fn make_exercise_says_what_is_missing_and_where_help_is() {
     let list = run(&mut make("exercises"));
     assert!(list.success, "{list:#?}");
-    for name in stubs() {
+    look_at_each(&stubs(), |name| {
         let number = name.split_once('_').unwrap().0.trim_start_matches('0');
         let target = format!("exercise-{number}");
         let line = list
@@ -255,15 +313,15 @@ fn make_exercise_says_what_is_missing_and_where_help_is() {
                 "it does not say {part:?}: {output:#?}"
             );
         }
-    }
+    });
 }
 
 /// The solution's program runs on its own, as `rustlings` runs it behind a check that passed.
 #[test]
 fn every_solution_runs() {
     let programs = Programs::build(root(), &["build"], "solutions", &solutions());
-    for name in solutions() {
-        let output = programs.run(&name, &[]);
+    look_at_each(&solutions(), |name| {
+        let output = programs.run(name, &[]);
         assert!(output.success && !output.stdout.is_empty(), "{output:#?}");
-    }
+    });
 }

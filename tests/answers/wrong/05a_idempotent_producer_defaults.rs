@@ -1,5 +1,6 @@
 //! Wrong answer to 5a: leaves everything as it is.
 //! Refused with: "is in the log twice"
+//! Refused with: "in another order than they were sent"
 
 use std::time::Duration;
 

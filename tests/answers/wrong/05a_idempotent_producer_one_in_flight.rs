@@ -1,5 +1,6 @@
-//! Wrong answer to 5a: sends one request after the other, which keeps the order and nothing else.
+//! Wrong answer to 5a: sends one request after the other, which keeps neither the number of copies nor, once one is refused, the order.
 //! Refused with: "is in the log twice"
+//! Refused with: "in another order than they were sent"
 
 use std::time::Duration;
 

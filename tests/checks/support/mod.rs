@@ -86,13 +86,33 @@ pub(crate) fn committed_records(broker: &Broker, topic: &str, partition: i32) ->
     records
 }
 
+/// Where a learner writes the settings of a client, the first thing that may be missing. Such a client waits for ever.
+pub(crate) fn names_its_broker(settings: &ClientConfig, broker: &Broker) {
+    let named = settings.get("bootstrap.servers");
+    let named = named.or_else(|| settings.get("metadata.broker.list"));
+    assert_eq!(
+        named,
+        Some(&*broker.bootstrap_servers()),
+        "a client has to know where its broker is: set bootstrap.servers to what `settings` is told"
+    );
+}
+
 /// Runs what the learner wrote on a thread of its own. What never returns is left behind there, and `missing` says what it
 /// should have done.
 pub(crate) fn returns<T: Send + 'static>(
     missing: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
-    let finished = finishes(PATIENCE, missing, thread::spawn(work));
+    returns_unless(missing, || false, work)
+}
+
+/// The same, where one can see before that it will not return.
+pub(crate) fn returns_unless<T: Send + 'static>(
+    missing: &str,
+    is_stuck: impl FnMut() -> bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let finished = finishes_unless(PATIENCE, missing, is_stuck, thread::spawn(work));
     finished.unwrap_or_else(|missing| panic!("{missing}"))
 }
 
@@ -102,10 +122,20 @@ pub(crate) fn finishes<T>(
     missing: &str,
     thread: JoinHandle<T>,
 ) -> Result<T, String> {
-    let deadline = Instant::now() + limit;
+    finishes_unless(limit, missing, || false, thread)
+}
+
+fn finishes_unless<T>(
+    limit: Duration,
+    missing: &str,
+    mut is_stuck: impl FnMut() -> bool,
+    thread: JoinHandle<T>,
+) -> Result<T, String> {
+    let started = Instant::now();
     while !thread.is_finished() {
-        if Instant::now() >= deadline {
-            return Err(format!("after {limit:?}: {missing}"));
+        let waited = started.elapsed();
+        if waited >= limit || is_stuck() {
+            return Err(format!("after {waited:.1?}: {missing}"));
         }
         thread::sleep(Duration::from_millis(5));
     }

@@ -1,13 +1,55 @@
 //! Programs that cargo has built, and what the compiler said of each.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use workspace_tests::{Output, cargo, command, run};
 
 /// A check takes seconds. One that runs into this waits for something that never comes.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// So many checks run at once. They mostly wait.
+const AT_ONCE: usize = 2;
+
+/// Looks at each, several at once. One that is not as it should be does not keep the others from being looked at; all that is
+/// wrong is said at the end.
+pub(crate) fn look_at_each<T: Sync>(items: &[T], look: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let complaints = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { break };
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| look(item))) {
+                        complaints.lock().unwrap().insert(index, said(&*panic));
+                    }
+                }
+            });
+        }
+    });
+    let complaints: Vec<String> = complaints.into_inner().unwrap().into_values().collect();
+    assert!(
+        complaints.is_empty(),
+        "{} of {} are not as they should be:\n\n{}",
+        complaints.len(),
+        items.len(),
+        complaints.join("\n\n")
+    );
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = literal.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic that is no text".to_owned())
+}
 
 /// What cargo made of some targets, by their names.
 #[derive(Default)]

@@ -199,10 +199,27 @@ fn answers_survive_git_pull() {
     assert_eq!(text(&clone, "exercises/01a_one.rs"), answered);
 
     // What the README says to do then brings both together.
-    let [then] = &commands_below("Keeping up to date")[..] else {
-        panic!("exercises/README.md shows one block of commands there");
+    let [then, on_a_branch] = &commands_below("Keeping up to date")[..] else {
+        panic!("exercises/README.md shows two blocks of commands there");
     };
     succeeds(&bash(clone.path(), then));
     let merged = stub("The task in other words.", DONE);
+    assert_eq!(text(&clone, "exercises/01a_one.rs"), merged);
+
+    // And so does the way to keep them for good, when both sides go on.
+    let answered = stub(
+        "The task in other words.",
+        &DONE.replace("passes", "still_passes"),
+    );
+    std::fs::write(clone.path().join("exercises/01a_one.rs"), &answered).unwrap();
+    let reworded = stub("The task in the best words.", OPEN);
+    std::fs::write(upstream.path().join("exercises/01a_one.rs"), &reworded).unwrap();
+    succeeds(&bash(upstream.path(), "git commit --quiet -am fourth"));
+    // As where there is no terminal: git asks nobody for the merge's message.
+    succeeds(&bash(
+        clone.path(),
+        &format!("export GIT_EDITOR=true\n{on_a_branch}"),
+    ));
+    let merged = answered.replace("in other words", "in the best words");
     assert_eq!(text(&clone, "exercises/01a_one.rs"), merged);
 }
