@@ -32,7 +32,7 @@ pub(crate) fn complaints(book: &Book) -> Vec<Complaint> {
     for page in book.pages.iter().filter(is_lesson) {
         complaints.extend(look_at_lesson(page));
     }
-    complaints.extend(look_at_checks(book));
+    complaints.extend(look_at_references(book));
     for (folder, kind) in [("examples", "example"), ("exercises", "exercise")] {
         if !book.root.join(folder).exists() {
             continue;
@@ -71,28 +71,33 @@ fn look_at_lesson(page: &Page) -> Vec<Complaint> {
     complaints
 }
 
-/// A check that sends a learner to a section of a chapter: it has to be there.
-fn look_at_checks(book: &Book) -> Vec<Complaint> {
-    let folder = book.root.join("tests/checks");
-    if !folder.exists() {
-        return Vec::new();
+/// Sections that a learner is sent to, by a stub, a hint or a check: they have to be there. And each check has to send to its
+/// chapter: it says which idea is missing, and the chapter explains it.
+fn look_at_references(book: &Book) -> Vec<Complaint> {
+    let mut files = vec!["info.toml".to_owned()];
+    for folder in ["exercises", "tests/checks"] {
+        if book.root.join(folder).exists() {
+            let names = names_in(&book.root.join(folder).to_string_lossy(), ".rs");
+            files.extend(names.iter().map(|name| format!("{folder}/{name}.rs")));
+        }
     }
-    let reference = Regex::new(r"Chapter (\d+), '([^']+)'").unwrap();
-    // A text that goes on in the next line of the source.
-    let continued = Regex::new(r"\\\n\s*").unwrap();
     let mut complaints = Vec::new();
-    for name in names_in(&folder.to_string_lossy(), ".rs") {
-        let file = format!("tests/checks/{name}.rs");
-        let text = book.read(&file).unwrap_or_default();
-        let sections: BTreeSet<(String, String)> = reference
-            .captures_iter(&continued.replace_all(&text, ""))
-            .map(|found| (found[1].to_owned(), found[2].to_owned()))
-            .collect();
-        for (number, section) in sections {
-            let number = number.parse().ok();
-            let page = book.pages.iter().find(|page| page.number() == number);
-            if page.is_none_or(|page| !page.anchors.contains(&heading_id(&section))) {
+    for file in files {
+        let sections = sections_in(&book.read(&file).unwrap_or_default());
+        for (lesson, section) in &sections {
+            let page = book
+                .pages
+                .iter()
+                .find(|page| page.number() == Some(*lesson));
+            if page.is_none_or(|page| !page.anchors.contains(&heading_id(section))) {
                 let what = format!("the chapter has no section {section:?}");
+                complaints.push(Complaint::new(file.as_str(), 1, what));
+            }
+        }
+        if let Some(name) = file.strip_prefix("tests/checks/") {
+            let own = name.split_once('_').and_then(|(number, _)| lesson(number));
+            if !sections.iter().any(|(lesson, _)| Some(*lesson) == own) {
+                let what = "it sends nobody to a section of its chapter";
                 complaints.push(Complaint::new(file.as_str(), 1, what));
             }
         }
@@ -100,14 +105,29 @@ fn look_at_checks(book: &Book) -> Vec<Complaint> {
     complaints
 }
 
+/// `Chapter 3, 'Commit after the work'`, wherever a source or a hint says so.
+fn sections_in(text: &str) -> BTreeSet<(u32, String)> {
+    let reference = Regex::new(r"Chapter (\d+), '([^']+)'").unwrap();
+    // A text that goes on in the next line of the source.
+    let continued = Regex::new(r"\\\n\s*").unwrap();
+    let text = continued.replace_all(text, "");
+    let found = reference.captures_iter(&text);
+    found
+        .filter_map(|found| Some((found[1].parse().ok()?, found[2].to_owned())))
+        .collect()
+}
+
+/// 3 for `03b`.
+fn lesson(number: &str) -> Option<u32> {
+    let letter = |letter: char| letter.is_ascii_lowercase();
+    number.trim_end_matches(letter).parse().ok()
+}
+
 /// A program and its chapter name each other.
 fn look_at_program(book: &Book, folder: &str, kind: &str, name: &str) -> Option<Complaint> {
     let file = format!("{folder}/{name}.rs");
     let number = name.split_once('_')?.0;
-    let lesson: u32 = number
-        .trim_end_matches(|letter: char| letter.is_ascii_lowercase())
-        .parse()
-        .ok()?;
+    let lesson = lesson(number)?;
     let Some(page) = book.pages.iter().find(|page| page.number() == Some(lesson)) else {
         let what = format!("there is no chapter {lesson} for it");
         return Some(Complaint::new(file, 1, what));
@@ -121,6 +141,16 @@ fn look_at_program(book: &Book, folder: &str, kind: &str, name: &str) -> Option<
         if !is_there(&page.text) {
             return Some(page.complain(1, format!("it does not name {needed}")));
         }
+    }
+    // Red comes first, and a learner has to see that it is right.
+    let expected = format!("output of `{command}` (");
+    let is_shown = |comment: &str| comment.starts_with(&expected) && comment.contains("fails");
+    let mut comments = page
+        .fences
+        .iter()
+        .filter_map(|fence| fence.comment.as_deref());
+    if kind == "exercise" && !comments.any(is_shown) {
+        return Some(page.complain(1, format!("it does not show how {command} fails")));
     }
     let back = format!("book/src/{}", page.name);
     let program = book.read(&file)?;
@@ -155,9 +185,14 @@ mod tests {
                 "not name exercises/01a_first.rs",
             ),
             (
-                "`make exercise-1a`",
-                "`make exercise-1ab`",
+                "make exercise-1a",
+                "make exercise-1ab",
                 "not name make exercise-1a",
+            ),
+            (
+                "`make exercise-1a` (fails)",
+                "`make exercise-1a`",
+                "not show how make exercise-1a fails",
             ),
         ] {
             let fixture = Fixture::sound().replace(PAGE, "../../examples/01_first.rs", "x");
@@ -184,9 +219,18 @@ mod tests {
         assert!(complaints(&fixture.book()).is_empty());
         check("Walk it");
         complains(&complaints(&fixture.book()), "no section \"Walk it\"");
-        let check = "\"Read on. Chapter 9, 'Later'.\"";
-        fixture.write("tests/checks/01a_first.rs", check);
-        complains(&complaints(&fixture.book()), "no section \"Later\"");
+        fixture.write("tests/checks/01a_first.rs", "\"This is wrong.\"");
+        complains(&complaints(&fixture.book()), "sends nobody");
+    }
+
+    #[test]
+    fn a_hint_and_a_stub_that_send_their_learner_nowhere_are_noticed() {
+        for file in ["info.toml", "exercises/01a_first.rs"] {
+            let text = "book/src/01_first.md. Chapter 1, 'Walk it'.";
+            let fixture = Fixture::sound();
+            fixture.write(file, text);
+            complains(&complaints(&fixture.book()), "no section \"Walk it\"");
+        }
     }
 
     #[test]

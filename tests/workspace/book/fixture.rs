@@ -47,7 +47,18 @@ make example-1
 
 ## Exercises
 
-`make exercise-1a` checks `exercises/01a_first.rs`.
+It is `exercises/01a_first.rs`:
+
+```sh
+make exercise-1a
+```
+
+<!-- output of `make exercise-1a` (fails) -->
+```text
+...
+not yet implemented
+...
+```
 
 ## Questions
 
@@ -70,7 +81,7 @@ fn main() {}
 const EXERCISE: &str =
     "//! Exercise 1a. It belongs to chapter 1: book/src/01_first.md.\nfn main() {}\n";
 
-const MAKEFILE: &str = "example-%: ## Run one\n\t@echo\n\nexercise-%: ## Check one\n\t@echo\n\nbook: ## Build\n\t@echo\n";
+const MAKEFILE: &str = "example-%: ## Run one\n\t@echo\n\nexercise-%: ## Check one\n\t@echo not yet implemented; false\n\nbook: ## Build\n\t@echo\n";
 
 impl Fixture {
     /// Nothing complains about it.
