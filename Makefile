@@ -43,7 +43,7 @@ exercises: ## List the exercises: which are done, and which is next
 	@scripts/exercise.sh list
 
 why: ## Say why a group reads nothing: make why TOPIC=orders GROUP=shop
-	@cargo run --quiet --bin why-nothing -- --topic "$(TOPIC)" --group "$(GROUP)"
+	@scripts/why.sh "$(TOPIC)" "$(GROUP)"
 
 book: ## Build the book into target/book
 	@scripts/book.sh build

@@ -9,6 +9,14 @@ INFRA_PORT=${INFRA_PORT:-9092}
 INFRA_UI_PORT=${INFRA_UI_PORT:-8080}
 export INFRA_PORT INFRA_UI_PORT
 
+# Tells a program that is started from here which broker to ask, unless a person has named one. The default needs no
+# telling; a port of one's own does.
+name_broker() {
+    if [ -z "${KAFKA_BOOTSTRAP_SERVERS+set}" ] && [ "$INFRA_PORT" != 9092 ]; then
+        export KAFKA_BOOTSTRAP_SERVERS=localhost:$INFRA_PORT
+    fi
+}
+
 say() { printf '%s\n' "$*"; }
 
 die() {

@@ -79,8 +79,7 @@ ensure_broker() {
     # It has the words for this.
     other) scripts/infra.sh up ;;
     esac
-    # The default needs no telling; a port of one's own does.
-    if [ "$INFRA_PORT" != 9092 ]; then export KAFKA_BOOTSTRAP_SERVERS=localhost:$INFRA_PORT; fi
+    name_broker
 }
 
 main "$@"

@@ -111,7 +111,7 @@ fn compose_and_scripts_use_the_port_of_the_library() {
     let scripts = read("scripts/common.sh");
     assert!(scripts.contains(&format!("\nINFRA_PORT=${{INFRA_PORT:-{port}}}\n")));
     assert!(scripts.contains("\nINFRA_UI_PORT=${INFRA_UI_PORT:-8080}\n"));
-    assert!(read("scripts/example.sh").contains(&format!("[ \"$INFRA_PORT\" != {port} ]")));
+    assert!(scripts.contains(&format!("[ \"$INFRA_PORT\" != {port} ]")));
     assert!(read("README.md").contains(&format!(
         "`KAFKA_BOOTSTRAP_SERVERS`, default `{DEFAULT_BOOTSTRAP_SERVERS}`"
     )));

@@ -321,6 +321,22 @@ async fn ctrl_c_in_an_example_leaves_the_broker_alone() {
     );
 }
 
+/// The question goes to the same broker as the example's records, on whatever port that is.
+#[test]
+fn why_asks_the_broker_that_the_example_used() {
+    let infra = Infra::new();
+    let arguments = "ARGS=--records 3 --topic orders --group shop";
+    succeeded(&infra.make("example-1", &[arguments]), &["sent 3"]);
+    let address = infra.cluster().servers().to_string();
+    succeeded(
+        &infra.make("why", &["TOPIC=orders", "GROUP=shop"]),
+        &[
+            &format!("group shop, on {address}"),
+            "shop has read and committed everything",
+        ],
+    );
+}
+
 #[test]
 fn an_example_on_a_named_broker_that_is_not_there_starts_nothing() {
     let infra = Infra::new();
