@@ -92,6 +92,15 @@ fn every_kept_answer_is_mounted() {
         .collect();
     let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
     assert_eq!(mounted, kept, "tests/answers/answers.rs mounts other files");
+    let list = read("tests/answers/answers.rs");
+    for name in kept {
+        let (folder, file) = name.split_once('_').unwrap();
+        let mount = format!("#[path = \"{folder}/{file}.rs\"]\nmod {name};\n");
+        assert!(
+            list.contains(&mount),
+            "tests/answers/answers.rs does not say\n{mount}"
+        );
+    }
 }
 
 /// S4-16: a check that lets a usual mistake pass teaches it.

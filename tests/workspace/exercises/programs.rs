@@ -145,3 +145,20 @@ impl Programs {
         self.executables.contains_key(name)
     }
 }
+
+#[test]
+fn one_that_is_wrong_does_not_keep_the_others_from_being_looked_at() {
+    let looked_at = AtomicUsize::new(0);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        look_at_each(&[1, 2, 3, 4, 5], |number| {
+            looked_at.fetch_add(1, Ordering::Relaxed);
+            assert!(number % 2 == 0, "{number} is odd");
+        });
+    }));
+    assert_eq!(looked_at.into_inner(), 5);
+    let said = said(&*outcome.unwrap_err());
+    assert_eq!(
+        said,
+        "3 of 5 are not as they should be:\n\n1 is odd\n\n3 is odd\n\n5 is odd"
+    );
+}
