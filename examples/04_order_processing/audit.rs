@@ -243,7 +243,7 @@ impl Story {
             speaks_of_itself && ends.contains(&what.as_str())
         });
         format!(
-            "{:<9} {:<16}{:<16}{:<18}{}",
+            "{:<9} {:<17}{:<17}{:<19}{}",
             self.order.id().as_str(),
             cell(self.moments_of(Role::Inventory).next()),
             cell(self.moments_of(Role::Payments).next()),
