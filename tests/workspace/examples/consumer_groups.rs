@@ -1,9 +1,9 @@
 //! Example 3: who reads what while members join, leave and die.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded_broker::Broker;
-use workspace_tests::{Output, free_port};
+use workspace_tests::Output;
 
 use crate::common::Kafka;
 use crate::program::{Example, assert_readable, last_line};
@@ -43,13 +43,9 @@ fn readers<'a>(words: &[&'a str]) -> (Vec<&'a str>, Vec<&'a str>) {
 async fn example_3_shows_how_members_share() {
     let kafka = Kafka::start().await;
     let servers = kafka.cluster().servers().as_str();
-    EXAMPLE.binary();
-    let run = || EXAMPLE.run(servers, &["--session-timeout", SESSION_TIMEOUT]);
-    std::thread::scope(|scope| {
-        let other = scope.spawn(run);
-        check(&run());
-        check(&other.join().unwrap());
-    });
+    for output in EXAMPLE.run_twice(servers, &["--session-timeout", SESSION_TIMEOUT]) {
+        check(&output);
+    }
 }
 
 fn check(output: &Output) {
@@ -133,11 +129,5 @@ async fn example_3_stops_in_order_at_a_signal() {
 
 #[test]
 fn example_3_without_a_broker_says_so_at_once() {
-    let address = format!("127.0.0.1:{}", free_port());
-    EXAMPLE.binary();
-    let started = Instant::now();
-    let output = EXAMPLE.run(&address, &[]);
-    assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(output.stderr.contains(&address), "{output:#?}");
+    EXAMPLE.assert_says_that_no_broker_answers();
 }

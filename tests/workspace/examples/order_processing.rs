@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
-use workspace_tests::{Output, free_port, root};
+use workspace_tests::{Output, root};
 
 use crate::common::Kafka;
 use crate::program::{Example, Running, assert_readable, last_line, number_behind};
@@ -182,13 +182,9 @@ fn inboxes(output: &Output) -> [u64; 3] {
 async fn example_4_accounts_for_every_order() {
     let kafka = Kafka::start().await;
     let servers = kafka.cluster().servers().as_str();
-    EXAMPLE.binary();
-    let run = || EXAMPLE.run(servers, &[]);
-    std::thread::scope(|scope| {
-        let other = scope.spawn(run);
-        check(&run());
-        check(&other.join().unwrap());
-    });
+    for output in EXAMPLE.run_twice(servers, &[]) {
+        check(&output);
+    }
 }
 
 fn check(output: &Output) {
@@ -614,13 +610,7 @@ async fn example_4_says_so_when_the_broker_goes_away() {
 
 #[test]
 fn example_4_without_a_broker_says_so_at_once() {
-    let address = format!("127.0.0.1:{}", free_port());
-    EXAMPLE.binary();
-    let started = Instant::now();
-    let output = EXAMPLE.run(&address, &[]);
-    assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(output.stderr.contains(&address), "{output:#?}");
+    EXAMPLE.assert_says_that_no_broker_answers();
 }
 
 #[test]

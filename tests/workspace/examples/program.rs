@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use workspace_tests::{Output, build_example, command, run};
+use workspace_tests::{Output, build_example, command, free_port, run};
 
 /// No example runs for so long, even on a slow machine. Then it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -44,6 +44,28 @@ impl Example {
     /// Runs it to its end with no broker named: one that brings its own along.
     pub(crate) fn run_alone(&self, arguments: &[&str]) -> Output {
         run(command(self.binary()).timeout(PATIENCE).args(arguments))
+    }
+
+    /// Runs it twice at the same time on one broker, where each run has topics and groups of its own.
+    pub(crate) fn run_twice(&self, servers: &str, arguments: &[&str]) -> [Output; 2] {
+        self.binary();
+        let run = || self.run(servers, arguments);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(run);
+            [run(), other.join().unwrap()]
+        })
+    }
+
+    /// Runs it where no broker is: it says where it looked, and does not look for long.
+    #[track_caller]
+    pub(crate) fn assert_says_that_no_broker_answers(&self) {
+        let address = format!("127.0.0.1:{}", free_port());
+        self.binary();
+        let started = Instant::now();
+        let output = self.run(&address, &[]);
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{output:#?}");
+        assert!(output.stderr.contains(&address), "{output:#?}");
     }
 
     /// Starts it on `servers`, to do something to it on the way. It goes on only as far as its output is read, or fits

@@ -1,10 +1,10 @@
 //! Example 8: totals by event time, whose state comes back after each kill.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use embedded_broker::Broker;
-use workspace_tests::{Output, free_port};
+use workspace_tests::Output;
 
 use crate::common::Kafka;
 use crate::program::{Example, assert_readable, last_line, number_behind};
@@ -71,15 +71,10 @@ fn lives(output: &Output) -> Vec<[u64; 3]> {
 async fn example_8_adds_up_by_event_time_and_survives_being_killed() {
     let kafka = Kafka::start().await;
     let servers = kafka.cluster().servers().as_str();
-    EXAMPLE.binary();
-    let run = || EXAMPLE.run(servers, &[]);
-    std::thread::scope(|scope| {
-        let other = scope.spawn(run);
-        let (one, other) = (run(), other.join().unwrap());
-        check(&one);
-        check(&other);
-        assert_eq!(chart(&one), chart(&other));
-    });
+    let [one, other] = EXAMPLE.run_twice(servers, &[]);
+    check(&one);
+    check(&other);
+    assert_eq!(chart(&one), chart(&other));
 }
 
 fn check(output: &Output) {
@@ -188,11 +183,5 @@ async fn example_8_stops_in_order_at_a_signal() {
 
 #[test]
 fn example_8_without_a_broker_says_so_at_once() {
-    let address = format!("127.0.0.1:{}", free_port());
-    EXAMPLE.binary();
-    let started = Instant::now();
-    let output = EXAMPLE.run(&address, &[]);
-    assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(started.elapsed() < Duration::from_secs(5));
-    assert!(output.stderr.contains(&address), "{output:#?}");
+    EXAMPLE.assert_says_that_no_broker_answers();
 }
