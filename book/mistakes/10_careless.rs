@@ -10,6 +10,8 @@ const RECORDS: usize = 40;
 /// Records a batch, so that there are four of them.
 const BATCH: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Far more than four batches take to leave.
+const ON_THEIR_WAY: Duration = Duration::from_millis(500);
 
 // ANCHOR: mistake
 fn producer(servers: &str, idempotent: &str) -> anyhow::Result<FutureProducer> {
@@ -57,8 +59,10 @@ async fn main() -> anyhow::Result<()> {
         faults.on(ApiKey::Produce).once().apply_then_drop();
     };
     let refused: fn(&Faults) = |faults| {
-        let fault = faults.on(ApiKey::Produce).once();
-        fault.error(ErrorCode::NotLeaderOrFollower);
+        let first = || faults.on(ApiKey::Produce).once();
+        // The others are on their way before it is answered, on a busy machine too.
+        first().delay(ON_THEIR_WAY);
+        first().error(ErrorCode::NotLeaderOrFollower);
     };
     for (what, fault) in [("an answer is lost", lost), ("a batch is refused", refused)] {
         for idempotent in ["false", "true"] {
