@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -74,9 +74,10 @@ impl Kitchen {
         })
     }
 
-    /// Looks at what is committed. It may only grow.
+    /// Looks at what is committed. It may only grow. Called all the time: what went back may have grown again in a moment.
     fn look_at_commits(&self) {
-        let mut furthest = self.furthest.lock().unwrap();
+        let furthest = self.furthest.lock();
+        let mut furthest = furthest.unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.broker.snapshot();
         for (partition, furthest) in furthest.iter_mut().enumerate() {
             let committed = snapshot.committed(GROUP, TOPIC, partition as i32);
@@ -129,8 +130,12 @@ impl Member {
     }
 
     /// Ends it, and hands on what it failed with.
-    fn end(self) {
+    fn end(self, kitchen: &Kitchen) {
         self.stop.store(true, Ordering::Relaxed);
+        while !self.thread.is_finished() {
+            kitchen.look_at_commits();
+            thread::sleep(Duration::from_millis(2));
+        }
         match self.thread.join() {
             Ok(outcome) => outcome.expect("nothing goes wrong here, so `run` has to return Ok"),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -139,12 +144,17 @@ impl Member {
 }
 
 /// Waits until it is so. A member that ends before has failed.
-fn wait_until(is_so: impl Fn() -> bool, members: &mut Vec<Member>, missing: &str) {
+fn wait_until(
+    is_so: impl Fn() -> bool,
+    kitchen: &Kitchen,
+    members: &mut Vec<Member>,
+    missing: &str,
+) {
     let deadline = Instant::now() + support::PATIENCE;
     while !is_so() {
         let mut ended = members.iter();
         if let Some(ended) = ended.position(|member| member.thread.is_finished()) {
-            members.remove(ended).end();
+            members.remove(ended).end(kitchen);
             panic!("`run` has returned before it was told to stop");
         }
         assert!(
@@ -152,6 +162,7 @@ fn wait_until(is_so: impl Fn() -> bool, members: &mut Vec<Member>, missing: &str
             "{missing}: a member that waits in its callback keeps the whole group waiting. Chapter 3, 'Commit before the \
              partitions go'."
         );
+        kitchen.look_at_commits();
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -163,6 +174,7 @@ fn a_second_member_repeats_nothing() {
     let all_done = || kitchen.is_all_done();
     wait_until(
         all_done,
+        &kitchen,
         &mut members,
         "the first member does not get its records done",
     );
@@ -171,25 +183,28 @@ fn a_second_member_repeats_nothing() {
     members.push(Member::start(&kitchen));
     wait_until(
         || kitchen.is_shared(),
+        &kitchen,
         &mut members,
         "the members do not share the partitions",
     );
     kitchen.order();
     wait_until(
         all_done,
+        &kitchen,
         &mut members,
         "two members do not get their records done",
     );
 
     // Then the first one has all partitions again, and goes on where the second one was.
-    members.remove(1).end();
+    members.remove(1).end(&kitchen);
     kitchen.order();
     wait_until(
         all_done,
+        &kitchen,
         &mut members,
         "the member that is left does not get its records done",
     );
-    members.remove(0).end();
+    members.remove(0).end(&kitchen);
 
     kitchen.look_at_commits();
     let snapshot = kitchen.broker.snapshot();
