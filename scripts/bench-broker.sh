@@ -42,6 +42,12 @@ start_embedded() {
     until "$broker_binary" probe --bootstrap-servers "127.0.0.1:$port" >/dev/null 2>&1; do sleep 0.01; done
 }
 
+stop_embedded() {
+    kill "$broker_pid"
+    # It was killed, and its exit code says so.
+    wait "$broker_pid" 2>/dev/null || true
+}
+
 # The last figure in MB/s that the load generator prints.
 megabytes() { grep -oE '[0-9.]+ MB/s' | tail -n 1 | cut -d ' ' -f 1; }
 
@@ -109,7 +115,7 @@ main() {
 
 # Resident memory of a fresh broker against the payload that it keeps.
 memory() {
-    kill "$broker_pid" && wait "$broker_pid" 2>/dev/null || true
+    stop_embedded
     start_embedded
     printf 'embedded idle: %s kB resident\n' "$(awk '/VmRSS/ { print $2 }' "/proc/$broker_pid/status")"
     "$load" -P -t memory -p 0 -s 1024 -c 700000 -b "127.0.0.1:$port" -a -1 -X linger.ms=5 >/dev/null 2>&1
@@ -121,7 +127,7 @@ memory() {
 start_time() {
     local times=$work/embedded-start started
     for ((run = 0; run < 10; run++)); do
-        kill "$broker_pid" && wait "$broker_pid" 2>/dev/null || true
+        stop_embedded
         started=$(date +%s%N)
         "$broker_binary" serve --listen "127.0.0.1:$port" >"$work/broker.log" 2>&1 &
         broker_pid=$!
