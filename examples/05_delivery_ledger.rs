@@ -20,8 +20,7 @@
 mod mistakes;
 
 use std::io::{self, Write};
-use std::thread;
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
@@ -82,7 +81,8 @@ async fn show(cluster: &Cluster) -> Result<()> {
         "idempotent     and sequence numbers",
         "transactional  and in transactions",
     ];
-    table("answers are lost (embedded broker)", rows, &sent);
+    let table = LedgerReport::table("answers are lost (embedded broker)", &rows, &sent);
+    println!("\n{table}");
     let worked = try_join_all(MODES.map(|mode| kill_the_worker(cluster, mode))).await?;
     let rows = [
         "at most once   commit, then work",
@@ -90,21 +90,15 @@ async fn show(cluster: &Cluster) -> Result<()> {
         "idempotent     ... to do it twice is no harm",
         "transactional  both or neither",
     ];
-    table("consumers are killed (3 times each)", rows, &worked);
+    let table = LedgerReport::table("consumers are killed (3 times each)", &rows, &worked);
+    println!("\n{table}");
     mistakes::show(cluster).await?;
     let lost = sent[0].lost + worked[0].lost;
     let doubled = sent[1].duplicated + worked[1].duplicated;
     println!("\nat most once lost {lost}, at least once doubled {doubled}, the others neither");
-    let mut others = sent[2..].iter().chain(&worked[2..]);
-    ensure!(others.all(LedgerReport::is_exactly_once));
+    let exact = LedgerReport::is_exactly_once;
+    ensure!(sent[2..].iter().chain(&worked[2..]).all(exact));
     Ok(())
-}
-
-fn table(heading: &str, rows: [&str; 4], reports: &[LedgerReport]) {
-    println!("\n{heading:44}{}", LedgerReport::HEADINGS);
-    for (row, report) in rows.iter().zip(reports) {
-        println!("{row:44}{}", report.columns());
-    }
 }
 
 // ANCHOR: lose_answers

@@ -184,6 +184,15 @@ impl LedgerReport {
         format!("{sent:>8}{once:>8}{duplicated:>12}{lost:>8}")
     }
 
+    /// A table as wide as a terminal of 80 columns: a line for each report, with what it is about before its numbers.
+    pub fn table(heading: &str, about: &[&str], reports: &[Self]) -> String {
+        let mut table = format!("{heading:44}{}", Self::HEADINGS);
+        for (about, report) in about.iter().zip(reports) {
+            table.push_str(&format!("\n{about:44}{}", report.columns()));
+        }
+        table
+    }
+
     /// True when nothing was lost.
     pub fn is_at_least_once(&self) -> bool {
         self.lost == 0
@@ -252,6 +261,10 @@ mod tests {
         assert_eq!(LedgerReport::HEADINGS.len(), report.columns().len());
         let expected = "       4       1           1       2";
         assert_eq!(report.columns(), expected);
+        let table = LedgerReport::table("heading", &["one", "two"], &[report, report]);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[2].starts_with("two ") && lines[2].ends_with(expected));
+        assert_eq!(lines.iter().map(|line| line.len()).max(), Some(80));
     }
 
     /// S3-13, X1, X2: what a delivery promises shows in the numbers.

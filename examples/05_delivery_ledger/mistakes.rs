@@ -10,7 +10,7 @@ use kafka_event_streaming::order::OrderEvent;
 use kafka_event_streaming::trial::Trial;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use crate::{ORDERS, PATIENCE, table};
+use crate::{ORDERS, PATIENCE};
 
 /// Prints both.
 pub(crate) async fn show(cluster: &Cluster) -> Result<()> {
@@ -25,7 +25,8 @@ pub(crate) async fn show(cluster: &Cluster) -> Result<()> {
         "flush          before the program ends",
         "commit         when a partition is revoked",
     ];
-    table("two mistakes, and without them", rows, &reports);
+    let table = LedgerReport::table("two mistakes, and without them", &rows, &reports);
+    println!("\n{table}");
     Ok(())
 }
 
