@@ -24,11 +24,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Error;
 use crate::config::{Cluster, ConsumerSettings};
+use crate::topics;
 
 /// How long each question to the cluster may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -102,13 +103,8 @@ impl LagMeter {
         let (client, topic) = (Arc::clone(&self.client), Arc::clone(&self.topic));
         // librdkafka's questions block.
         let measured = tokio::task::spawn_blocking(move || {
-            let metadata = client.fetch_metadata(Some(&topic), PATIENCE)?;
-            let found = metadata.topics().first();
-            if let Some(error) = found.and_then(|topic| topic.error()) {
-                return Err(KafkaError::MetadataFetch(error.into()));
-            }
-            let partitions = found.map_or(&[][..], |topic| topic.partitions());
-            progress(&client, &topic, partitions.iter().map(|found| found.id()))
+            let partitions = topics::partitions(&*client, &topic, PATIENCE)?;
+            progress(&client, &topic, partitions.into_iter())
         });
         measured.await?.map_err(|source| Error::TopicRequest {
             topic: self.topic.to_string(),

@@ -95,14 +95,9 @@ async fn assign_all(reader: Arc<StreamConsumer>, topic: String) -> Result<usize,
     // Blocks its thread for a round trip.
     tokio::task::spawn_blocking(move || {
         let assign = || -> KafkaResult<usize> {
-            let metadata = reader.fetch_metadata(Some(&topic), PATIENCE)?;
-            let found = metadata.topics().first();
-            if let Some(error) = found.and_then(|topic| topic.error()) {
-                return Err(KafkaError::MetadataFetch(error.into()));
-            }
             let mut partitions = TopicPartitionList::new();
-            for partition in found.map_or(&[][..], |topic| topic.partitions()) {
-                partitions.add_partition_offset(&topic, partition.id(), Offset::Beginning)?;
+            for partition in topics::partitions(&*reader, &topic, PATIENCE)? {
+                partitions.add_partition_offset(&topic, partition, Offset::Beginning)?;
             }
             reader.assign(&partitions)?;
             Ok(partitions.count())

@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 pub use design::{Tier, TopicDesign};
 pub use names::{dead_letter_topic, error_topic, event_topic, unique_name};
@@ -133,6 +134,21 @@ async fn connect(cluster: &Cluster, topic: &str) -> Result<(Arc<Admin>, usize), 
         tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, PATIENCE)).await?;
     let metadata = answer.map_err(|source| request_failed(topic, source))?;
     Ok((client, metadata.brokers().len()))
+}
+
+/// The numbers of a topic's partitions. Blocks its thread for a round trip.
+pub(crate) fn partitions<X: ConsumerContext>(
+    client: &impl Consumer<X>,
+    topic: &str,
+    patience: Duration,
+) -> KafkaResult<Vec<i32>> {
+    let metadata = client.fetch_metadata(Some(topic), patience)?;
+    let found = metadata.topics().first();
+    if let Some(error) = found.and_then(|topic| topic.error()) {
+        return Err(KafkaError::MetadataFetch(error.into()));
+    }
+    let partitions = found.map_or(&[][..], |topic| topic.partitions());
+    Ok(partitions.iter().map(|partition| partition.id()).collect())
 }
 
 async fn ensure(

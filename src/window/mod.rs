@@ -73,7 +73,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -296,14 +296,10 @@ async fn partitions_of(cluster: &Cluster, topic: &str) -> Result<usize, Error> {
             })?;
     let name = topic.to_owned();
     let answer = tokio::task::spawn_blocking(move || {
-        let metadata = client.fetch_metadata(Some(&name), PATIENCE)?;
-        let found = metadata
-            .topics()
-            .first()
-            .map(|topic| topic.partitions().len());
-        // A topic that does not exist is described without partitions.
-        found
-            .filter(|partitions| *partitions > 0)
+        let partitions = topics::partitions(&client, &name, PATIENCE)?.len();
+        // A topic that does not exist may also be described without partitions.
+        (partitions > 0)
+            .then_some(partitions)
             .ok_or(KafkaError::MetadataFetch(
                 RDKafkaErrorCode::UnknownTopicOrPartition,
             ))
